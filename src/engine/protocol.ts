@@ -1,0 +1,165 @@
+/**
+ * What the gateway and an engine process say to each other: plain data, structured-clone safe.
+ *
+ * The gateway writes one {@link GatewayMessage} at a time; the engine collects everything a step produced and writes one
+ * {@link EngineMessage} of type `step`. Both sides carry {@link PROTOCOL_VERSION} in their first message and refuse to
+ * work with another version, so that a half-upgraded installation fails at start and not in the middle of an answer.
+ */
+
+export const PROTOCOL_VERSION = 1;
+
+/** How the tokens of a request are chosen. All fields are set: defaults belong to the API, not to the engine. */
+export interface SamplingParams {
+  /** 0 means greedy. */
+  temperature: number;
+  /** Keep the k likeliest tokens; 0 means all. */
+  topK: number;
+  /** Keep the smallest set of tokens whose probabilities sum to at least this; 1 means all. */
+  topP: number;
+  /** Keep tokens at least this fraction as likely as the likeliest; 0 means all. */
+  minP: number;
+  /** Locally typical sampling mass (Meister et al. 2022); 1 means off. */
+  typicalP: number;
+  /** Divides positive and multiplies negative logits of tokens seen in prompt or output; 1 means off. */
+  repetitionPenalty: number;
+  /** Subtracted once from the logit of every token already generated. */
+  presencePenalty: number;
+  /** Subtracted from a token's logit for each time it was generated. */
+  frequencyPenalty: number;
+  /** Pairs of token id and the value added to its logit. */
+  logitBias: ReadonlyArray<readonly [token: number, bias: number]>;
+  /** Any safe integer. Together with choice index and position it determines every random number of the request. */
+  seed: number;
+  /** End-of-generation and stop tokens cannot be chosen before this many tokens. */
+  minTokens: number;
+  /** The request ends with reason `length` after this many tokens; at least 1. */
+  maxTokens: number;
+  /** Go on after the model's end-of-generation tokens. */
+  ignoreEos: boolean;
+  /** Token ids that end the request with reason `stop`, besides the model's own. */
+  stopTokenIds: readonly number[];
+  /** null: no log-probabilities; k ≥ 0: the chosen token's and the k likeliest alternatives'. */
+  logprobs: number | null;
+}
+
+/** One prompt and `n` independent continuations of it. */
+export interface EngineRequest {
+  id: string;
+  promptTokenIds: Int32Array;
+  sampling: SamplingParams;
+  /** Number of choices, each with its own index from 0. */
+  n: number;
+  /** Lower runs earlier; ties go by arrival. */
+  priority: number;
+  /** Prefix-cache blocks are shared only between requests with the same salt. */
+  cacheSalt: string;
+}
+
+export type FinishReason = 'stop' | 'length' | 'abort' | 'error';
+
+/** Natural-log probabilities under the model's own distribution (before temperature and filters). */
+export interface TokenLogprobs {
+  logprob: number;
+  /** 1 for the likeliest token. */
+  rank: number;
+  /** The likeliest tokens, best first. */
+  topTokens: number[];
+  topLogprobs: number[];
+}
+
+export type EngineEvent =
+  /** The request was first given compute; `cachedTokens` of its prompt came from the prefix cache. */
+  | { type: 'started'; requestId: string; cachedTokens: number }
+  | { type: 'token'; requestId: string; choice: number; token: number; logprobs?: TokenLogprobs }
+  /** `stopToken` is the token that ended it, when reason is `stop`: it was sent as a `token` event before. */
+  | { type: 'finished'; requestId: string; choice: number; reason: FinishReason; stopToken?: number }
+  /** The request was not accepted (it can never fit, or is malformed); no other event follows. */
+  | { type: 'rejected'; requestId: string; message: string };
+
+/** Counters are totals since the engine started; the rest describes the moment after the step. */
+export interface EngineStats {
+  runningSequences: number;
+  waitingRequests: number;
+  blocksTotal: number;
+  /** Blocks in some sequence's block table. */
+  blocksUsed: number;
+  /** Blocks in no table whose contents can still be found by the prefix index. */
+  blocksCached: number;
+  /** Blocks in no table with nothing worth keeping. */
+  blocksFree: number;
+  steps: number;
+  promptTokensComputed: number;
+  generatedTokens: number;
+  /** Prompt tokens looked up in, and found in, the prefix index. */
+  prefixQueriedTokens: number;
+  prefixHitTokens: number;
+  preemptions: number;
+  /** Milliseconds spent in llama_decode, and in whole steps. */
+  decodeMs: number;
+  stepMs: number;
+}
+
+/** What an engine tells about itself once, when it can take requests. */
+export interface EngineInfo {
+  modelPath: string;
+  modelDescription: string;
+  parameters: number;
+  weightBytes: number;
+  vocabSize: number;
+  maxModelLen: number;
+  blockSize: number;
+  numBlocks: number;
+  kvCacheBytes: number;
+  maxNumSeqs: number;
+  maxNumBatchedTokens: number;
+  threads: number;
+  /** Where the KV cache lives; `pages` is ours. */
+  kvBackend: 'pages';
+  /** Instruction set the attention kernel runs with, e.g. `avx512` or `portable`. */
+  kernel: string;
+  /** CPU variant of llama.cpp's backend, e.g. `zen4`. */
+  cpuBackend: string;
+  /** Whether answers are bit-identical alone and in a crowd, and why (not). */
+  batchInvariant: boolean;
+  batchInvariantReason: string;
+  /** Rows of a step are padded to a multiple of this (1: not padded). */
+  rowPadding: number;
+  loadMs: number;
+}
+
+/** Everything an engine process needs to start; sizes of 0 mean: choose from the model and the machine. */
+export interface EngineConfig {
+  modelPath: string;
+  device: 'auto' | 'cpu' | 'cuda' | 'vulkan' | 'metal';
+  threads: number;
+  maxModelLen: number;
+  maxNumSeqs: number;
+  maxNumBatchedTokens: number;
+  blockSize: number;
+  kvCacheBytes: number;
+  policy: 'continuous' | 'dynamic' | 'static';
+  /** How long policy `dynamic` waits for a batch to fill. */
+  batchWindowMs: number;
+  enablePrefixCaching: boolean;
+  batchInvariant: 'auto' | 'on' | 'off';
+  /** Check the allocator's books after every step instead of only when idle. */
+  checkEveryStep: boolean;
+}
+
+export type GatewayMessage =
+  | { type: 'start'; version: number; config: EngineConfig }
+  | { type: 'add'; request: EngineRequest }
+  /** Ends a request, or one choice of it; its pages are free after the running step. */
+  | { type: 'abort'; requestId: string; choice?: number }
+  | { type: 'shutdown' };
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export type EngineMessage =
+  | { type: 'hello'; version: number }
+  | { type: 'progress'; phase: string; fraction: number }
+  | { type: 'ready'; info: EngineInfo; stats: EngineStats }
+  | { type: 'step'; events: EngineEvent[]; stats: EngineStats }
+  | { type: 'log'; level: LogLevel; message: string }
+  /** The engine cannot start or cannot go on; the process exits after this. `hint` says what the user can do. */
+  | { type: 'fatal'; message: string; hint?: string };
