@@ -68,7 +68,7 @@ export interface TokenLogprobs {
 }
 
 export type EngineEvent =
-  /** The request was first given compute; `cachedTokens` of its prompt came from the prefix cache. */
+  /** The prompt is computed and the first tokens follow; `cachedTokens` of it came from the prefix cache. */
   | { type: 'started'; requestId: string; cachedTokens: number }
   | { type: 'token'; requestId: string; choice: number; token: number; logprobs?: TokenLogprobs }
   /** `stopToken` is the token that ended it, when reason is `stop`: it was sent as a `token` event before. */

@@ -1,0 +1,402 @@
+import { type BlockCopy, KVCache } from '../kvcache/index.js';
+import { type BatchingPolicy, type BatchingPolicyName, createBatchingPolicy } from './batching-policy.js';
+import { compareSequences, forkSequence, isDecoding, remainingTokens, type Sequence } from './sequence.js';
+import { TokenList } from './token-list.js';
+import { WaitingQueue } from './waiting-queue.js';
+
+export interface SchedulerOptions {
+  numBlocks: number;
+  /** Tokens per block. */
+  blockSize: number;
+  enablePrefixCaching: boolean;
+  /** Most sequences that run at once. */
+  maxNumSeqs: number;
+  /** Most tokens in one step; at least maxNumSeqs, so that decodes always fit. */
+  maxNumBatchedTokens: number;
+  /** Longest sequence, prompt and output together. */
+  maxModelLen: number;
+  policy: BatchingPolicyName;
+  /** ms; how long policy `dynamic` waits for a batch to fill. */
+  batchWindowMs: number;
+}
+
+/** What the scheduler has to know of a request. */
+export interface ScheduleRequest {
+  id: string;
+  promptTokenIds: Int32Array;
+  /** Most tokens each choice may generate. */
+  maxTokens: number;
+  n: number;
+  priority: number;
+  cacheSalt: string;
+}
+
+/** Compute positions [start, start + count) of the sequence in this step. */
+export interface ScheduledSequence {
+  sequence: Sequence;
+  start: number;
+  count: number;
+  /** The chunk reaches the newest token: the step's logits choose the next one. */
+  samples: boolean;
+}
+
+export interface StepPlan {
+  scheduled: ScheduledSequence[];
+  /** Blocks to copy before the step computes anything. */
+  copies: BlockCopy[];
+  /** Sum of all counts. */
+  tokens: number;
+}
+
+/** Totals since the start, for metrics. */
+export interface SchedulerCounters {
+  preemptions: number;
+  prefixQueriedTokens: number;
+  prefixHitTokens: number;
+}
+
+/** The request can never run here, however long it waits. */
+export class AdmissionError extends Error {
+  override readonly name = 'AdmissionError';
+}
+
+/**
+ * Decides who runs in a step, and with how many tokens (vLLM V1's rule): a step has a token budget, every sequence wants
+ * its remaining tokens: a decode 1, a prefill the rest of its prompt, cut into chunks by the budget. Decodes come first,
+ * then prefills already begun, then admissions by (priority, arrival) while slots, blocks and budget last.
+ *
+ * A step is: {@link plan}, compute, {@link commit}, then for each sequence that sampled {@link fork} (its further choices,
+ * once), {@link append} and, at its end, {@link finish}. {@link add} and {@link abort} go between steps. No I/O, no clock.
+ *
+ * When blocks run out, the newest sequence of the lowest priority is preempted: its blocks are freed with their contents,
+ * so that resuming finds what has not been overwritten. The last running sequence is never preempted: it fits by
+ * itself, or it would not have been admitted.
+ */
+export class Scheduler {
+  readonly options: SchedulerOptions;
+  readonly counters: SchedulerCounters = { preemptions: 0, prefixQueriedTokens: 0, prefixHitTokens: 0 };
+  private readonly cache: KVCache;
+  private readonly policy: BatchingPolicy;
+  private readonly waiting = new WaitingQueue();
+  /** Best first, by {@link compareSequences}. */
+  private running: Sequence[] = [];
+  private readonly sequencesOf = new Map<string, Sequence[]>();
+  private arrivals = 0;
+  /**
+   * Chain keys of blocks that a running prefill is going to compute, and who: others with the same prefix wait for them
+   * (a slot, but no compute) instead of computing them a second time.
+   */
+  private readonly claimed = new Map<string, Sequence>();
+  /** The head of the queue did not fit when this many blocks were free: no use to look again before there are more. */
+  private blockedAtFree: { sequence: Sequence; freeBlocks: number } | undefined;
+
+  constructor(options: SchedulerOptions) {
+    if (options.maxNumBatchedTokens < options.maxNumSeqs) {
+      throw new RangeError(
+        `max-num-batched-tokens (${options.maxNumBatchedTokens}) must be at least max-num-seqs (${options.maxNumSeqs})`,
+      );
+    }
+    this.options = options;
+    this.cache = new KVCache(options);
+    this.policy = createBatchingPolicy(options.policy, options.batchWindowMs);
+  }
+
+  get runningCount(): number {
+    return this.running.length;
+  }
+
+  get waitingCount(): number {
+    return this.waiting.size;
+  }
+
+  /** Blocks in use, cached (in no table, but findable) and free; together all there are. */
+  blocks(): { used: number; cached: number; free: number } {
+    const cached = this.cache.cachedBlocks;
+    const free = this.cache.freeBlocks - cached;
+    return { used: this.cache.numBlocks - cached - free, cached, free };
+  }
+
+  /**
+   * Queues a request.
+   * @throws AdmissionError when it can never run, with the numbers
+   */
+  add(request: ScheduleRequest): void {
+    const { promptTokenIds, maxTokens, n } = request;
+    const { maxModelLen, maxNumSeqs } = this.options;
+    const length = promptTokenIds.length + maxTokens;
+    if (promptTokenIds.length < 1) throw new AdmissionError('the prompt has no tokens');
+    if (maxTokens < 1) throw new AdmissionError(`max_tokens must be at least 1, got ${maxTokens}`);
+    if (length > maxModelLen) {
+      throw new AdmissionError(
+        `${promptTokenIds.length} prompt and ${maxTokens} output tokens exceed the maximum length of ${maxModelLen}`,
+      );
+    }
+    if (this.cache.blocksFor(length) > this.cache.numBlocks) {
+      const capacity = this.cache.numBlocks * this.cache.blockSize;
+      throw new AdmissionError(
+        `${promptTokenIds.length} prompt and ${maxTokens} output tokens exceed the KV cache of ${capacity} tokens`,
+      );
+    }
+    if (n < 1 || n > maxNumSeqs) throw new AdmissionError(`n must be between 1 and ${maxNumSeqs}, got ${n}`);
+    if (this.sequencesOf.has(request.id)) throw new AdmissionError(`a request with id ${request.id} is running`);
+    const sequence: Sequence = {
+      requestId: request.id,
+      choice: 0,
+      priority: request.priority,
+      arrival: this.arrivals++,
+      promptLength: promptTokenIds.length,
+      tokens: new TokenList(promptTokenIds),
+      table: this.cache.createTable(request.cacheSalt),
+      state: 'waiting',
+      pendingForks: n - 1,
+      claims: [],
+      cachedTokens: 0,
+      wasPreempted: false,
+    };
+    this.sequencesOf.set(request.id, [sequence]);
+    this.waiting.push(sequence);
+  }
+
+  /**
+   * Ends a request, or one choice of it, and frees its blocks. Unknown ids are ignored: the request may just have ended.
+   * A choice that is not forked yet cannot be ended by itself: it is when it appears.
+   */
+  abort(requestId: string, choice?: number): void {
+    for (const sequence of [...(this.sequencesOf.get(requestId) ?? [])]) {
+      if (choice === undefined || sequence.choice === choice) this.finish(sequence);
+    }
+  }
+
+  /** Whether the request still has a choice that waits or runs. */
+  has(requestId: string): boolean {
+    return this.sequencesOf.has(requestId);
+  }
+
+  /** Chooses what the next step computes, and reserves the blocks for it. `now` is in ms, on any steady clock. */
+  plan(now: number): StepPlan {
+    const plan: StepPlan = { scheduled: [], copies: [], tokens: 0 };
+    for (const sequence of [...this.running]) {
+      if (sequence.state === 'running' && isDecoding(sequence)) this.planDecode(sequence, plan);
+    }
+    this.planPrefills(plan);
+    // A prefill that others waited for may have found no blocks and given up its claims: now they can go on.
+    if (plan.scheduled.length === 0) this.planPrefills(plan);
+    this.planAdmissions(now, plan);
+    return plan;
+  }
+
+  /** When to plan again although {@link plan} found nothing to do and nothing arrives: ms on the clock of `plan`. */
+  wakeAt(): number | undefined {
+    return this.policy.wakeAt();
+  }
+
+  /** The step is computed: its positions hold KV now, and full blocks can be shared. */
+  commit(plan: StepPlan): void {
+    for (const { sequence, start, count } of plan.scheduled) {
+      this.cache.commit(sequence.table, sequence.tokens.array, start + count);
+      if (sequence.claims.length > 0) this.settleClaims(sequence);
+    }
+  }
+
+  /** Adds the token that was sampled for a running sequence. */
+  append(sequence: Sequence, token: number): void {
+    sequence.tokens.push(token);
+  }
+
+  /** Splits off the request's further choices; before `append`, once the parent's prompt is computed. */
+  fork(parent: Sequence): Sequence[] {
+    const forks: Sequence[] = [];
+    for (; parent.pendingForks > 0; parent.pendingForks--) {
+      const choice = parent.choice + forks.length + 1;
+      forks.push(forkSequence(parent, choice, this.cache.fork(parent.table)));
+    }
+    this.sequencesOf.get(parent.requestId)!.push(...forks);
+    for (const fork of forks) this.insertRunning(fork);
+    return forks;
+  }
+
+  /** Ends a sequence in any state and frees its blocks at once. */
+  finish(sequence: Sequence): void {
+    if (sequence.state === 'waiting') this.waiting.remove(sequence);
+    if (sequence.state === 'running') this.leaveBatch(sequence);
+    sequence.state = 'finished';
+    const siblings = this.sequencesOf.get(sequence.requestId)!;
+    siblings.splice(siblings.indexOf(sequence), 1);
+    if (siblings.length === 0) this.sequencesOf.delete(sequence.requestId);
+  }
+
+  /** @throws Error when books and tables disagree, or limits are broken */
+  check(): void {
+    const tables = [...this.sequencesOf.values()].flat().map((sequence) => sequence.table);
+    this.cache.check(tables);
+    if (this.slotsUsed() > this.options.maxNumSeqs) throw new Error('more sequences run than there are slots');
+    let claims = 0;
+    for (const sequence of this.running) {
+      claims += sequence.claims.length;
+      if (sequence.state !== 'running') throw new Error(`a ${sequence.state} sequence is in the running batch`);
+    }
+    if (claims !== this.claimed.size) throw new Error(`${this.claimed.size} claims, but sequences name ${claims}`);
+    const live = this.running.length + this.waiting.size;
+    if (live !== tables.length) throw new Error(`${live} sequences run or wait, but ${tables.length} are known`);
+  }
+
+  private planPrefills(plan: StepPlan): void {
+    for (const sequence of [...this.running]) {
+      if (sequence.state === 'running' && !isDecoding(sequence)) this.planPrefill(sequence, plan);
+    }
+  }
+
+  private planDecode(sequence: Sequence, plan: StepPlan): void {
+    if (plan.tokens >= this.options.maxNumBatchedTokens) return;
+    const end = sequence.tokens.length;
+    let copy = this.cache.reserve(sequence.table, end);
+    while (copy === undefined) {
+      // Decodes are planned best first, so the worst running sequence is not in the plan yet; it may be this one.
+      const victim = this.running[this.running.length - 1];
+      this.preempt(victim);
+      if (victim === sequence) return;
+      copy = this.cache.reserve(sequence.table, end);
+    }
+    this.schedule(sequence, 1, copy, plan);
+  }
+
+  private planPrefill(sequence: Sequence, plan: StepPlan): void {
+    this.adoptCached(sequence);
+    const budget = this.options.maxNumBatchedTokens - plan.tokens;
+    if (budget <= 0 || this.waitsForSharedBlock(sequence)) return;
+    const { computed } = sequence.table;
+    const count = Math.min(remainingTokens(sequence), budget);
+    let copy = this.cache.reserve(sequence.table, computed + count);
+    while (copy === undefined) {
+      const victim = this.running[this.running.length - 1];
+      const isPlanned = plan.scheduled.some((scheduled) => scheduled.sequence === victim);
+      if (victim === sequence || isPlanned) {
+        // Whoever is better goes on and will free blocks. Nobody must wait for blocks that this one cannot compute.
+        this.dropClaims(sequence);
+        return;
+      }
+      this.preempt(victim);
+      copy = this.cache.reserve(sequence.table, computed + count);
+    }
+    this.schedule(sequence, count, copy, plan);
+  }
+
+  private planAdmissions(now: number, plan: StepPlan): void {
+    const { maxNumSeqs, maxNumBatchedTokens } = this.options;
+    let quota = this.policy.admissions({ now, running: this.running.length, waiting: this.waiting.size, maxNumSeqs });
+    while (quota > 0 && plan.tokens < maxNumBatchedTokens) {
+      const sequence = this.waiting.peek();
+      if (!sequence || this.slotsUsed() + 1 + sequence.pendingForks > maxNumSeqs) return;
+      if (this.running.length > 0 && !this.hasRoomFor(sequence)) return;
+      this.waiting.pop();
+      quota--;
+      this.policy.admitted(1);
+      if (!sequence.wasPreempted) this.counters.prefixQueriedTokens += sequence.promptLength;
+      sequence.state = 'running';
+      this.insertRunning(sequence);
+      this.planPrefill(sequence, plan);
+    }
+  }
+
+  /** Whether the queue's head can be computed to its newest token without taking blocks that others will need. */
+  private hasRoomFor(sequence: Sequence): boolean {
+    const blocked = this.blockedAtFree;
+    if (blocked?.sequence === sequence && this.cache.freeBlocks <= blocked.freeBlocks) return false;
+    // Cached blocks count as free until they are adopted, so the only way to know is to adopt them.
+    this.cache.adoptCached(sequence.table, sequence.tokens.array, sequence.tokens.length - 1);
+    const needed = this.cache.blocksToReserve(sequence.table, sequence.tokens.length) + this.outstandingBlocks();
+    const fits = needed <= this.cache.freeBlocks;
+    this.cache.release(sequence.table);
+    if (!fits) this.blockedAtFree = { sequence, freeBlocks: this.cache.freeBlocks };
+    return fits;
+  }
+
+  private adoptCached(sequence: Sequence): void {
+    const tokens = this.cache.adoptCached(sequence.table, sequence.tokens.array, sequence.tokens.length - 1);
+    if (sequence.wasPreempted) return;
+    sequence.cachedTokens += tokens;
+    this.counters.prefixHitTokens += tokens;
+  }
+
+  private schedule(sequence: Sequence, count: number, copy: BlockCopy | 'none', plan: StepPlan): void {
+    const start = sequence.table.computed;
+    plan.scheduled.push({ sequence, start, count, samples: start + count === sequence.tokens.length });
+    if (copy !== 'none') plan.copies.push(copy);
+    plan.tokens += count;
+  }
+
+  /**
+   * Blocks that running sequences will still take: prefills the rest of their prompt, and each one more, since it will
+   * grow. An admission that ignored them would soon preempt, or be preempted.
+   */
+  private outstandingBlocks(): number {
+    let blocks = this.running.length;
+    for (const { tokens, table } of this.running) blocks += this.cache.blocksFor(tokens.length) - table.blocks.length;
+    return blocks;
+  }
+
+  private slotsUsed(): number {
+    let slots = this.running.length;
+    for (const sequence of this.running) slots += sequence.pendingForks;
+    return slots;
+  }
+
+  private insertRunning(sequence: Sequence): void {
+    let i = this.running.length;
+    while (i > 0 && compareSequences(this.running[i - 1], sequence) > 0) i--;
+    this.running.splice(i, 0, sequence);
+  }
+
+  private preempt(sequence: Sequence): void {
+    if (this.running.length === 1)
+      throw new Error('the last running sequence does not fit the pool it was admitted to');
+    this.leaveBatch(sequence);
+    sequence.state = 'waiting';
+    sequence.wasPreempted = true;
+    this.waiting.push(sequence);
+    this.policy.admitted(-1);
+    this.counters.preemptions++;
+  }
+
+  private leaveBatch(sequence: Sequence): void {
+    this.running.splice(this.running.indexOf(sequence), 1);
+    this.dropClaims(sequence);
+    this.cache.release(sequence.table);
+  }
+
+  /**
+   * Whether the sequence's next block is being computed by another one right now. If not, it announces its own prompt
+   * blocks, as far as nobody else did. No circle of waiting: whoever waits has all blocks before the one it waits for,
+   * so the one it waits for can adopt those and is itself free to compute.
+   */
+  private waitsForSharedBlock(sequence: Sequence): boolean {
+    const { table, tokens, promptLength } = sequence;
+    const { blockSize } = this.cache;
+    if (!this.cache.enablePrefixCaching || table.computed % blockSize !== 0) return false;
+    const first = table.computed / blockSize;
+    const end = Math.floor((promptLength - 1) / blockSize);
+    if (first >= end) return false;
+    const owner = this.claimed.get(this.cache.blockKey(table, tokens.array, first));
+    if (owner === sequence) return false;
+    if (owner !== undefined) return true;
+    for (let i = first; i < end; i++) {
+      const key = this.cache.blockKey(table, tokens.array, i);
+      if (this.claimed.has(key)) continue;
+      this.claimed.set(key, sequence);
+      sequence.claims.push({ key, block: i });
+    }
+    return false;
+  }
+
+  /** Claims whose blocks are computed are fulfilled. */
+  private settleClaims(sequence: Sequence): void {
+    const { table, claims } = sequence;
+    const computedBlocks = Math.floor(table.computed / this.cache.blockSize);
+    while (claims.length > 0 && claims[0].block < computedBlocks) this.claimed.delete(claims.shift()!.key);
+  }
+
+  private dropClaims(sequence: Sequence): void {
+    for (const { key } of sequence.claims) this.claimed.delete(key);
+    sequence.claims.length = 0;
+  }
+}
