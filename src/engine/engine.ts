@@ -1,0 +1,189 @@
+import {
+  AdmissionError,
+  type ScheduledSequence,
+  Scheduler,
+  type SchedulerOptions,
+  type Sequence,
+} from '../scheduler/index.js';
+import type { Executor } from './executor.js';
+import { tokenLogprobs } from './logprobs.js';
+import type { EngineEvent, EngineRequest, EngineStats, FinishReason, SamplingParams } from './protocol.js';
+import { countToken, createHistory, Sampler, type TokenHistory } from './sampler.js';
+
+export interface EngineOptions extends SchedulerOptions {
+  executor: Pick<Executor, 'run' | 'logits'>;
+  vocabSize: number;
+  /** The model's own end-of-generation tokens. */
+  endTokens: readonly number[];
+  /** Check the scheduler's books after every step. */
+  checkEveryStep: boolean;
+}
+
+/**
+ * The step loop's body: requests in, {@link step} after step, events out. One step plans, computes one batch, samples,
+ * and commits; whoever drives it decides when. Nothing here waits or knows of processes.
+ */
+export class Engine {
+  private readonly options: EngineOptions;
+  private readonly scheduler: Scheduler;
+  private readonly sampler: Sampler;
+  private readonly endTokens: ReadonlySet<number>;
+  private readonly requests = new Map<string, EngineRequest>();
+  private readonly histories = new WeakMap<Sequence, TokenHistory>();
+  private events: EngineEvent[] = [];
+  private readonly totals = { steps: 0, promptTokensComputed: 0, generatedTokens: 0, decodeMs: 0, stepMs: 0 };
+
+  constructor(options: EngineOptions) {
+    this.options = options;
+    this.scheduler = new Scheduler(options);
+    this.sampler = new Sampler(options.vocabSize);
+    this.endTokens = new Set(options.endTokens);
+  }
+
+  /** Queues a request; one that can never run is answered with a `rejected` event. */
+  add(request: EngineRequest): void {
+    const { id, promptTokenIds, n, priority, cacheSalt, sampling } = request;
+    try {
+      this.scheduler.add({ id, promptTokenIds, maxTokens: sampling.maxTokens, n, priority, cacheSalt });
+      this.requests.set(id, request);
+    } catch (error) {
+      if (!(error instanceof AdmissionError)) throw error;
+      this.events.push({ type: 'rejected', requestId: id, message: error.message });
+    }
+  }
+
+  /** Ends a request or one of its choices now, with no further event. Its blocks are free for the next step. */
+  abort(requestId: string, choice?: number): void {
+    this.scheduler.abort(requestId, choice);
+    this.forgetIfOver(requestId);
+  }
+
+  hasWork(): boolean {
+    return this.scheduler.runningCount + this.scheduler.waitingCount > 0;
+  }
+
+  /** When {@link step} may find something to do although it just did not, on the clock of `performance.now()`. */
+  wakeAt(): number | undefined {
+    return this.scheduler.wakeAt();
+  }
+
+  /**
+   * Computes one batch. Returns false when there was nothing to compute.
+   * @throws whatever the executor throws: the engine's state is lost then
+   */
+  step(): boolean {
+    const began = performance.now();
+    const plan = this.scheduler.plan(began);
+    if (plan.scheduled.length === 0) return false;
+    const chunks = plan.scheduled.map(({ sequence, start, count, samples }) => ({
+      tokens: sequence.tokens.array,
+      start,
+      count,
+      blocks: sequence.table.blocks,
+      wantsLogits: samples,
+    }));
+    const decodeBegan = performance.now();
+    this.options.executor.run(chunks, plan.copies);
+    this.totals.decodeMs += performance.now() - decodeBegan;
+    this.scheduler.commit(plan);
+    plan.scheduled.forEach((scheduled, index) => {
+      this.countComputed(scheduled);
+      if (scheduled.samples) this.sample(scheduled.sequence, this.options.executor.logits(index));
+    });
+    this.totals.steps++;
+    this.totals.stepMs += performance.now() - began;
+    if (this.options.checkEveryStep) this.scheduler.check();
+    return true;
+  }
+
+  /** Compares the allocator's books with what sequences hold. @throws Error when they disagree */
+  check(): void {
+    this.scheduler.check();
+  }
+
+  /** Everything that happened since the last call, in order. */
+  takeEvents(): EngineEvent[] {
+    const { events } = this;
+    this.events = [];
+    return events;
+  }
+
+  stats(): EngineStats {
+    const { used, cached, free } = this.scheduler.blocks();
+    return {
+      runningSequences: this.scheduler.runningCount,
+      waitingRequests: this.scheduler.waitingCount,
+      blocksTotal: this.options.numBlocks,
+      blocksUsed: used,
+      blocksCached: cached,
+      blocksFree: free,
+      ...this.totals,
+      ...this.scheduler.counters,
+    };
+  }
+
+  private countComputed({ sequence, start, count }: ScheduledSequence): void {
+    this.totals.promptTokensComputed += Math.max(0, Math.min(start + count, sequence.promptLength) - start);
+  }
+
+  /** Chooses the next token of a sequence, and of the choices that split off from it here. */
+  private sample(sequence: Sequence, logits: Float32Array): void {
+    const request = this.requests.get(sequence.requestId)!;
+    const isFirst = sequence.tokens.length === sequence.promptLength;
+    if (isFirst && sequence.choice === 0) {
+      this.events.push({ type: 'started', requestId: request.id, cachedTokens: sequence.cachedTokens });
+    }
+    for (const choice of [sequence, ...this.scheduler.fork(sequence)]) {
+      if (isFirst) {
+        const history = createHistory(request.sampling, request.promptTokenIds);
+        if (history) this.histories.set(choice, history);
+      }
+      this.advance(choice, request, logits);
+    }
+  }
+
+  private advance(sequence: Sequence, { id: requestId, sampling }: EngineRequest, logits: Float32Array): void {
+    const generated = sequence.tokens.length - sequence.promptLength;
+    const history = this.histories.get(sequence);
+    const { choice } = sequence;
+    const token = this.sampler.sample(logits, {
+      sampling,
+      history,
+      banned: generated < sampling.minTokens ? this.endingTokens(sampling) : [],
+      choice,
+      position: sequence.tokens.length,
+    });
+    if (history) countToken(history, token);
+    this.scheduler.append(sequence, token);
+    this.totals.generatedTokens++;
+    const logprobs = sampling.logprobs === null ? undefined : tokenLogprobs(logits, token, sampling.logprobs);
+    this.events.push({ type: 'token', requestId, choice, token, ...(logprobs && { logprobs }) });
+
+    if (this.ends(token, sampling)) this.finish(sequence, 'stop', token);
+    else if (generated + 1 === sampling.maxTokens) this.finish(sequence, 'length');
+  }
+
+  private finish(sequence: Sequence, reason: FinishReason, stopToken?: number): void {
+    this.scheduler.finish(sequence);
+    this.events.push({
+      type: 'finished',
+      requestId: sequence.requestId,
+      choice: sequence.choice,
+      reason,
+      ...(stopToken !== undefined && { stopToken }),
+    });
+    this.forgetIfOver(sequence.requestId);
+  }
+
+  private ends(token: number, { ignoreEos, stopTokenIds }: SamplingParams): boolean {
+    return (!ignoreEos && this.endTokens.has(token)) || stopTokenIds.includes(token);
+  }
+
+  private endingTokens({ ignoreEos, stopTokenIds }: SamplingParams): readonly number[] {
+    return ignoreEos ? stopTokenIds : [...this.options.endTokens, ...stopTokenIds];
+  }
+
+  private forgetIfOver(requestId: string): void {
+    if (!this.scheduler.has(requestId)) this.requests.delete(requestId);
+  }
+}

@@ -1,0 +1,152 @@
+import { PAGE_TOKENS, type PagedAttention } from '../attention/index.js';
+import type { BlockCopy } from '../kvcache/index.js';
+import { LlamaBatch, type LlamaContext } from '../llama/index.js';
+
+/** Positions [start, start + count) of one sequence, whose KV goes to, and whose past lies in, these blocks. */
+export interface Chunk {
+  /** The sequence's tokens, at least start + count of them. */
+  tokens: Int32Array;
+  start: number;
+  count: number;
+  /** `blocks[i]` holds positions [i · blockSize, (i + 1) · blockSize). */
+  blocks: readonly number[];
+  /** Logits after the chunk's last token are wanted. */
+  wantsLogits: boolean;
+}
+
+export interface ExecutorOptions {
+  context: LlamaContext;
+  attention: PagedAttention;
+  /** Tokens per block, a multiple of the kernel's page. */
+  blockSize: number;
+  /** Page that no block contains, for the keys and values of padding rows. */
+  scratchPage: number;
+  /** Rows and logits of a step are padded to a multiple of this. */
+  rowPadding: number;
+}
+
+/** Most rows that padding can add. */
+export const MAX_ROW_PADDING = 8;
+
+/**
+ * Computes one step: all chunks in one `llama_decode`, with attention over our pages. Arrays are filled in place and
+ * reused from step to step.
+ */
+export class Executor {
+  private readonly options: ExecutorOptions;
+  private readonly batch: LlamaBatch;
+  private readonly slots: Int32Array;
+  private readonly tableOffsets: Int32Array;
+  private tables = new Int32Array(4096);
+  private readonly pagesPerBlock: number;
+  /** Row of each chunk's logits in the last step. */
+  private lastRows: number[] = [];
+
+  constructor(options: ExecutorOptions) {
+    this.options = options;
+    const capacity = options.context.batchSize;
+    this.batch = new LlamaBatch(capacity);
+    this.slots = new Int32Array(new ArrayBuffer(4 * capacity));
+    this.tableOffsets = new Int32Array(new ArrayBuffer(4 * capacity));
+    this.pagesPerBlock = options.blockSize / PAGE_TOKENS;
+  }
+
+  /**
+   * Copies blocks, then computes the chunks: one per sequence, at most the context's sequences and tokens.
+   * @throws LlamaError when llama.cpp fails, Error when its graph has an attention that the kernel cannot compute
+   */
+  run(chunks: readonly Chunk[], copies: readonly BlockCopy[] = []): void {
+    const { attention, context } = this.options;
+    for (const { source, target } of copies) this.copyBlock(source, target);
+    this.fill(chunks);
+    attention.beginStep(this.batch.length, this.batch.positions, this.slots, this.tableOffsets, this.tables);
+    context.decode(this.batch);
+    // llama.cpp's own cache is a formality: empty before each step, so that positions may start anywhere.
+    context.clearMemory();
+    const problem = attention.takeError();
+    if (problem !== undefined) throw new Error(`paged attention: ${problem}`);
+  }
+
+  /** Logits of chunk `index` of the last step, [vocabSize]: a view that the next step overwrites. */
+  logits(index: number): Float32Array {
+    return this.options.context.logits(this.lastRows[index]);
+  }
+
+  private fill(chunks: readonly Chunk[]): void {
+    const { batch } = this;
+    // Sequences that share a prefix share its first block: side by side, the kernel walks their common pages once.
+    const order = chunks.map((_, index) => index).sort((a, b) => chunks[a].blocks[0] - chunks[b].blocks[0] || a - b);
+    this.lastRows = new Array<number>(chunks.length);
+    let row = 0;
+    let outputs = 0;
+    let tableEnd = 0;
+    for (const [sequence, index] of order.entries()) {
+      const { tokens, start, count, wantsLogits } = chunks[index];
+      const table = tableEnd;
+      tableEnd = this.writeTable(table, chunks[index]);
+      for (let position = start; position < start + count; position++, row++) {
+        const page = this.tables[table + Math.floor(position / PAGE_TOKENS)];
+        this.writeRow(row, tokens[position], position, sequence, table, page);
+      }
+      this.lastRows[index] = row - 1;
+      if (wantsLogits) {
+        batch.wantsLogits[row - 1] = 1;
+        outputs++;
+      }
+    }
+    batch.length = this.pad(row, outputs, order.length, tableEnd);
+  }
+
+  private writeRow(row: number, token: number, position: number, sequence: number, table: number, page: number): void {
+    const { batch } = this;
+    batch.tokens[row] = token;
+    batch.positions[row] = position;
+    batch.sequenceIds[row] = sequence;
+    batch.wantsLogits[row] = 0;
+    this.tableOffsets[row] = table;
+    this.slots[row] = page * PAGE_TOKENS + (position % PAGE_TOKENS);
+  }
+
+  /** Writes a chunk's block table as pages, as far as its positions reach. Returns the table's end. */
+  private writeTable(offset: number, { start, count, blocks }: Chunk): number {
+    const pages = Math.ceil((start + count) / PAGE_TOKENS);
+    if (offset + pages + 1 > this.tables.length) {
+      const grown = new Int32Array((offset + pages + 1) * 2);
+      grown.set(this.tables);
+      this.tables = grown;
+    }
+    const { pagesPerBlock, tables } = this;
+    for (let i = 0; i < pages; i++) {
+      tables[offset + i] = blocks[Math.floor(i / pagesPerBlock)] * pagesPerBlock + (i % pagesPerBlock);
+    }
+    return offset + pages;
+  }
+
+  /**
+   * Fills rows and outputs up to the next multiple of the padding, since some matmul kernels treat leftover rows
+   * otherwise: extra rows belong to a sequence of their own in the scratch page, extra outputs are rows that had none.
+   * Returns the number of rows.
+   */
+  private pad(rows: number, outputs: number, sequence: number, table: number): number {
+    const { rowPadding, scratchPage } = this.options;
+    if (rowPadding === 1) return rows;
+    const paddedRows = Math.ceil(rows / rowPadding) * rowPadding;
+    this.tables[table] = scratchPage;
+    for (let row = rows; row < paddedRows; row++) this.writeRow(row, 0, row - rows, sequence, table, scratchPage);
+    let missing = Math.ceil(outputs / rowPadding) * rowPadding - outputs;
+    const { wantsLogits } = this.batch;
+    for (let row = paddedRows - 1; missing > 0; row--) {
+      if (wantsLogits[row] === 1) continue;
+      wantsLogits[row] = 1;
+      missing--;
+    }
+    return paddedRows;
+  }
+
+  private copyBlock(source: number, target: number): void {
+    const { pagesPerBlock } = this;
+    for (let i = 0; i < pagesPerBlock; i++) {
+      this.options.attention.copyPage(source * pagesPerBlock + i, target * pagesPerBlock + i);
+    }
+  }
+}
