@@ -1,0 +1,59 @@
+import type { EngineConfig, EngineRequest, SamplingParams } from '../../src/engine/protocol.js';
+
+/** Greedy, 16 tokens, nothing special. */
+export function samplingParams(overrides: Partial<SamplingParams> = {}): SamplingParams {
+  return {
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    typicalP: 1,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: [],
+    seed: 1,
+    minTokens: 0,
+    maxTokens: 16,
+    ignoreEos: true,
+    stopTokenIds: [],
+    logprobs: null,
+    ...overrides,
+  };
+}
+
+export function engineRequest(
+  id: string,
+  promptTokenIds: Int32Array,
+  { sampling, ...rest }: Partial<Omit<EngineRequest, 'sampling'>> & { sampling?: Partial<SamplingParams> } = {},
+): EngineRequest {
+  return { id, promptTokenIds, n: 1, priority: 0, cacheSalt: '', ...rest, sampling: samplingParams(sampling) };
+}
+
+export function engineConfig(overrides: Partial<EngineConfig> = {}): EngineConfig {
+  return {
+    modelPath: '',
+    device: 'cpu',
+    threads: 0,
+    maxModelLen: 0,
+    maxNumSeqs: 16,
+    maxNumBatchedTokens: 512,
+    blockSize: 16,
+    kvCacheBytes: 0,
+    policy: 'continuous',
+    batchWindowMs: 0,
+    enablePrefixCaching: true,
+    batchInvariant: 'auto',
+    checkEveryStep: true,
+    ...overrides,
+  };
+}
+
+/** Token ids that look random and are the same every time. */
+export function pseudoRandomTokens(count: number, seed: number, vocabSize: number): Int32Array {
+  let state = (seed * 7919 + 1) >>> 0;
+  return Int32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * vocabSize);
+  });
+}
