@@ -52,9 +52,13 @@ export class Engine {
     }
   }
 
-  /** Ends a request or one of its choices now, with no further event. Its blocks are free for the next step. */
+  /** Ends a request or one of its choices now. Its blocks are free for the next step. */
   abort(requestId: string, choice?: number): void {
-    this.scheduler.abort(requestId, choice);
+    for (const sequence of this.scheduler.abort(requestId, choice)) {
+      for (let fork = 0; fork <= sequence.pendingForks; fork++) {
+        this.events.push({ type: 'finished', requestId, choice: sequence.choice + fork, reason: 'abort' });
+      }
+    }
     this.forgetIfOver(requestId);
   }
 

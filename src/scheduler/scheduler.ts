@@ -159,12 +159,14 @@ export class Scheduler {
 
   /**
    * Ends a request, or one choice of it, and frees its blocks. Unknown ids are ignored: the request may just have ended.
-   * A choice that is not forked yet cannot be ended by itself: it is when it appears.
+   * A choice that is not forked yet cannot be ended by itself. Returns the sequences that ended.
    */
-  abort(requestId: string, choice?: number): void {
-    for (const sequence of [...(this.sequencesOf.get(requestId) ?? [])]) {
-      if (choice === undefined || sequence.choice === choice) this.finish(sequence);
-    }
+  abort(requestId: string, choice?: number): Sequence[] {
+    const ended = (this.sequencesOf.get(requestId) ?? []).filter(
+      (sequence) => choice === undefined || sequence.choice === choice,
+    );
+    for (const sequence of ended) this.finish(sequence);
+    return ended;
   }
 
   /** Whether the request still has a choice that waits or runs. */

@@ -22,7 +22,10 @@ export type Prompt =
       templateArguments?: Record<string, unknown>;
     };
 
-/** Sampling fields left out take their defaults from `defaultSampling`; `maxTokens` left out means: up to the model's length. */
+/**
+ * Sampling fields left out take their defaults from `defaultSampling`; `maxTokens` left out means: up to the model's
+ * length.
+ */
 export interface GenerationRequest {
   /** Absent or `default`: the default model. */
   model?: string;
@@ -50,17 +53,16 @@ export interface TokenLogprob {
 }
 
 export interface GeneratedToken extends TokenLogprob {
-  /** NaN when log-probabilities were not asked for; `top` is then empty. */
-  logprob: number;
+  /** The likeliest tokens in its place, best first. */
   top: TokenLogprob[];
 }
 
-/** Deltas of one choice that arrived together. Text may lag behind tokens: bytes and possible stop strings are held back. */
+/** Deltas of one choice that arrived together. Text may lag behind tokens: possible stop strings are held back. */
 export interface GenerationDelta {
   type: 'delta';
   choice: number;
   text: string;
-  /** Present when log-probabilities were asked for: the tokens whose text is now out, in order. */
+  /** The tokens whose text is now out, in order; empty unless log-probabilities were asked for. */
   tokens: GeneratedToken[];
 }
 

@@ -157,13 +157,19 @@ describe('n choices', () => {
 
 describe('the end of a request', () => {
   it('frees its blocks within a step when it is aborted, running or waiting', async () => {
-    const { engine } = await open({ maxNumSeqs: 1, enablePrefixCaching: false });
+    const { engine } = await open({ maxNumSeqs: 2, enablePrefixCaching: false });
     engine.add(engineRequest('running', prompt(100)));
-    engine.add(engineRequest('waiting', prompt(100)));
+    engine.add(engineRequest('waiting', prompt(100), { n: 2 }));
     engine.step();
     expect(engine.stats().blocksUsed).toBe(7);
+    engine.takeEvents();
     engine.abort('running');
     engine.abort('waiting');
+    expect(engine.takeEvents().map((event) => [event.requestId, event.type === 'finished' && event.reason])).toEqual([
+      ['running', 'abort'],
+      ['waiting', 'abort'],
+      ['waiting', 'abort'],
+    ]);
     expect(engine.step()).toBe(false);
     expect(engine.stats()).toMatchObject({ blocksUsed: 0, runningSequences: 0, waitingRequests: 0 });
   });

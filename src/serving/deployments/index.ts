@@ -1,0 +1,1 @@
+export { createDeployments, type Deployment, type Deployments } from './deployments.js';

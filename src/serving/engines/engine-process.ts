@@ -1,0 +1,171 @@
+import { fork } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import {
+  type EngineConfig,
+  type EngineInfo,
+  type EngineMessage,
+  type EngineStats,
+  type GatewayMessage,
+  PROTOCOL_VERSION,
+} from '../../engine/protocol.js';
+import { EngineUnavailableError } from '../errors.js';
+import { type EngineClient, type EngineFailure, EngineStartError, type EngineStartHooks } from './engine-client.js';
+import { createLiveRequests } from './live-requests.js';
+
+/** How long an engine may take to finish its step and leave, before it is killed. */
+const CLOSE_GRACE_MS = 10_000;
+
+/** Lines of the engine's output that are told when it dies: a native assert explains itself there and nowhere else. */
+const REMEMBERED_LINES = 8;
+
+/**
+ * Starts an engine in a process of its own and waits until it can take requests.
+ *
+ * The engine never outlives this process: it leaves when the IPC channel closes, and is killed when this process exits.
+ * It runs in a process group of its own, so that a Ctrl-C at the terminal reaches only this process, which can then
+ * let running requests finish.
+ *
+ * @param entry The program to run; the engine's own unless a test brings one that speaks the same protocol.
+ * @throws EngineStartError
+ */
+export function spawnEngine(
+  config: EngineConfig,
+  hooks: EngineStartHooks,
+  entry = engineEntry(),
+): Promise<EngineClient> {
+  if (!existsSync(entry)) {
+    return Promise.reject(new EngineStartError(`The engine program ${entry} does not exist.`, 'Run `npm run build`.'));
+  }
+  const child = fork(entry, [], {
+    serialization: 'advanced',
+    execArgv: [],
+    detached: process.platform !== 'win32',
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const killWithUs = () => child.kill('SIGKILL');
+  process.once('exit', killWithUs);
+
+  const lastLines: string[] = [];
+  for (const output of [child.stdout!, child.stderr!]) {
+    forEachLine(output, (line) => {
+      lastLines.push(line);
+      if (lastLines.length > REMEMBERED_LINES) lastLines.shift();
+      hooks.onLog?.('debug', line);
+    });
+  }
+
+  const live = createLiveRequests();
+  let state: 'starting' | 'running' | 'closing' | 'gone' = 'starting';
+  let failure: EngineFailure | undefined;
+  let stats: EngineStats;
+
+  const closed = new Promise<EngineFailure | undefined>((resolve) => {
+    // 'close' rather than 'exit': by then all of its output has been read.
+    child.on('close', (code, signal) => {
+      process.removeListener('exit', killWithUs);
+      hooks.signal?.removeEventListener('abort', giveUp);
+      const asked = state === 'closing';
+      state = 'gone';
+      live.finishAll(asked ? 'abort' : 'error');
+      resolve(asked ? undefined : (failure ?? describeExit(code, signal, lastLines)));
+    });
+  });
+
+  function send(message: GatewayMessage): void {
+    // Failing to send means that the process is going; its end is what is acted on.
+    child.send(message, () => {});
+  }
+
+  function fail(reason: string, hint?: string): void {
+    failure ??= { reason, hint };
+    child.kill('SIGKILL');
+  }
+
+  function giveUp(): void {
+    fail('Starting the engine was given up.');
+  }
+
+  function createClient(info: EngineInfo): EngineClient {
+    return {
+      info,
+      submit(request, onEvents) {
+        if (state !== 'running') throw new EngineUnavailableError('The engine is not running.');
+        live.add(request, onEvents);
+        send({ type: 'add', request });
+      },
+      abort(requestId, choice) {
+        if (state === 'running') send({ type: 'abort', requestId, choice });
+      },
+      stats: () => stats,
+      closed,
+      async close() {
+        if (state === 'running') {
+          state = 'closing';
+          send({ type: 'shutdown' });
+          const grace = setTimeout(() => child.kill('SIGKILL'), CLOSE_GRACE_MS);
+          closed.then(() => clearTimeout(grace));
+        }
+        await closed;
+      },
+    };
+  }
+
+  child.on('error', (error) => fail(`The engine process could not be run: ${error.message}`));
+  hooks.signal?.addEventListener('abort', giveUp);
+  if (hooks.signal?.aborted) giveUp();
+
+  return new Promise((resolve, reject) => {
+    closed.then((cause) => reject(new EngineStartError(cause?.reason ?? 'The engine was closed.', cause?.hint)));
+    child.on('message', (message: EngineMessage) => {
+      switch (message.type) {
+        case 'hello':
+          if (message.version === PROTOCOL_VERSION) send({ type: 'start', version: PROTOCOL_VERSION, config });
+          else fail(`The engine speaks protocol ${message.version}, not ${PROTOCOL_VERSION}.`, 'Run `npm run build`.');
+          break;
+        case 'progress':
+          hooks.onProgress?.(message.phase, message.fraction);
+          break;
+        case 'ready':
+          // From here on it is `close()` that ends the engine.
+          hooks.signal?.removeEventListener('abort', giveUp);
+          stats = message.stats;
+          state = 'running';
+          resolve(createClient(message.info));
+          break;
+        case 'step':
+          stats = message.stats;
+          live.dispatch(message.events);
+          break;
+        case 'log':
+          hooks.onLog?.(message.level, message.message);
+          break;
+        case 'fatal':
+          fail(message.message, message.hint);
+          break;
+      }
+    });
+  });
+}
+
+/** The engine's program lies in `dist/` also when this file runs from `src/`: a process is started from JavaScript. */
+function engineEntry(): string {
+  const fromSource = import.meta.url.endsWith('.ts');
+  return fileURLToPath(new URL(fromSource ? '../../../dist/engine/main.js' : '../../engine/main.js', import.meta.url));
+}
+
+function forEachLine(output: Readable, onLine: (line: string) => void): void {
+  createInterface({ input: output }).on('line', onLine);
+}
+
+function describeExit(code: number | null, signal: NodeJS.Signals | null, lastLines: readonly string[]): EngineFailure {
+  const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+  const said = lastLines.length === 0 ? '' : ` Its last output was:\n${lastLines.join('\n')}`;
+  return {
+    reason: `The engine process ended with ${how}.${said}`,
+    // The kernel's out-of-memory killer is nearly the only one to send this signal without being asked.
+    hint: signal === 'SIGKILL' ? 'It may have run out of memory: try a smaller --kv-cache-memory or model.' : undefined,
+  };
+}

@@ -1,0 +1,8 @@
+export {
+  type EngineClient,
+  type EngineFailure,
+  EngineStartError,
+  type EngineStartHooks,
+  type StartEngine,
+} from './engine-client.js';
+export { spawnEngine } from './engine-process.js';

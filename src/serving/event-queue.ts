@@ -1,0 +1,112 @@
+import type { FinishReason } from '../engine/protocol.js';
+import type { GeneratedToken, GenerationEvent, GenerationFinish } from './types.js';
+
+/**
+ * Generation events between an engine that does not wait and a reader that may be slow. What a choice produces while
+ * nobody reads is merged into one delta, so the queue never holds more than one delta and one finish per choice.
+ */
+export interface EventQueue {
+  push(choice: number, text: string, tokens: readonly GeneratedToken[]): void;
+  finish(choice: number, reason: FinishReason, stopReason: GenerationFinish['stopReason']): void;
+  /** No more events will come. With an error, readers get it once they have read what came before. */
+  end(error?: Error): void;
+  /** Hands what was pushed to a reader that waits. Pushing alone wakes nobody: a step's events go out as one delta. */
+  wake(): void;
+  /** The events, for one reader, once; `onLeave` is called when it leaves before the end. */
+  read(onLeave: () => void): AsyncIterable<GenerationEvent>;
+}
+
+interface PendingChoice {
+  text: string;
+  tokens: GeneratedToken[];
+  finish?: GenerationFinish;
+}
+
+export function createEventQueue(): EventQueue {
+  /** In the order in which choices first had something to say since they were last read. */
+  const pending = new Map<number, PendingChoice>();
+  let ended = false;
+  let failure: Error | undefined;
+  let wakeReaders: Array<() => void> = [];
+  let hasReader = false;
+
+  function pendingOf(choice: number): PendingChoice {
+    const own = pending.get(choice) ?? { text: '', tokens: [] };
+    pending.set(choice, own);
+    return own;
+  }
+
+  function take(): GenerationEvent | undefined {
+    for (const [choice, own] of pending) {
+      if (own.text !== '' || own.tokens.length > 0) {
+        if (own.finish === undefined) pending.delete(choice);
+        else pending.set(choice, { text: '', tokens: [], finish: own.finish });
+        return { type: 'delta', choice, text: own.text, tokens: own.tokens };
+      }
+      pending.delete(choice);
+      if (own.finish !== undefined) return own.finish;
+    }
+    return undefined;
+  }
+
+  function wake(): void {
+    const waiting = wakeReaders;
+    wakeReaders = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  async function next(): Promise<IteratorResult<GenerationEvent, undefined>> {
+    for (;;) {
+      const event = take();
+      if (event !== undefined) return { done: false, value: event };
+      if (failure !== undefined) {
+        const error = failure;
+        failure = undefined;
+        throw error;
+      }
+      if (ended) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => wakeReaders.push(resolve));
+    }
+  }
+
+  return {
+    push(choice, text, tokens) {
+      if (text === '' && tokens.length === 0) return;
+      const own = pendingOf(choice);
+      own.text += text;
+      own.tokens.push(...tokens);
+    },
+
+    finish(choice, reason, stopReason) {
+      pendingOf(choice).finish = { type: 'finish', choice, reason, stopReason };
+    },
+
+    end(error) {
+      ended = true;
+      failure = error;
+      wake();
+    },
+
+    wake,
+
+    // Written out rather than as a generator: a generator's return() waits for a next() that is under way, so a reader
+    // that leaves while nothing comes would leave too late.
+    read: (onLeave) => ({
+      [Symbol.asyncIterator]() {
+        if (hasReader) throw new Error('The events of a generation can be read only once.');
+        hasReader = true;
+        return {
+          next,
+          async return() {
+            onLeave();
+            pending.clear();
+            ended = true;
+            failure = undefined;
+            wake();
+            return { done: true, value: undefined };
+          },
+        };
+      },
+    }),
+  };
+}

@@ -1,0 +1,118 @@
+import { setMaxListeners } from 'node:events';
+import type { EngineEvent, EngineRequest } from '../engine/protocol.js';
+import { type ChoiceOutput, createChoiceOutput, type OutputDelta } from './choice-output.js';
+import type { EngineClient } from './engines/index.js';
+import { RequestError } from './errors.js';
+import { createEventQueue } from './event-queue.js';
+import type { Tokenizer } from './text/index.js';
+import type { Generation, GenerationFinish, GenerationRequest, ServedModel, Usage } from './types.js';
+
+/** What a generation runs on. */
+export interface GenerationModel {
+  served: ServedModel;
+  engine: EngineClient;
+  tokenizer: Tokenizer;
+}
+
+/**
+ * Hands a request to the engine and turns what comes back into events of text. Stop strings are found here, as the
+ * engine knows no text: the choice is then aborted in the engine, and tokens it still had on the way are dropped.
+ *
+ * @param signal Aborts the generation, waiting or running.
+ * @throws EngineUnavailableError when the engine takes no requests.
+ */
+export function startGeneration(
+  model: GenerationModel,
+  request: GenerationRequest,
+  engineRequest: EngineRequest,
+  signal?: AbortSignal,
+): Generation {
+  const { engine, tokenizer } = model;
+  const { id, sampling, promptTokenIds } = engineRequest;
+  const queue = createEventQueue();
+  /** The choices that have not finished. */
+  const open = new Map<number, ChoiceOutput>();
+  for (let choice = 0; choice < engineRequest.n; choice += 1) {
+    open.set(choice, createChoiceOutput(tokenizer, request, sampling));
+  }
+  const usage: Usage = { promptTokens: promptTokenIds.length, cachedTokens: 0, completionTokens: 0 };
+
+  function finish(
+    choice: number,
+    reason: GenerationFinish['reason'],
+    stopReason: GenerationFinish['stopReason'],
+  ): void {
+    queue.finish(choice, reason, stopReason);
+    open.delete(choice);
+    if (open.size === 0) end();
+  }
+
+  function end(error?: Error): void {
+    open.clear();
+    signal?.removeEventListener('abort', abort);
+    queue.end(error);
+  }
+
+  function abort(): void {
+    if (open.size === 0) return;
+    engine.abort(id);
+    for (const choice of [...open.keys()]) finish(choice, 'abort', null);
+  }
+
+  /** Whether the choice goes on. */
+  function giveOut(choice: number, { text, tokens, stop }: OutputDelta): boolean {
+    queue.push(choice, text, tokens);
+    if (stop !== undefined) finish(choice, 'stop', stop);
+    return stop === undefined;
+  }
+
+  function onEvent(event: EngineEvent): void {
+    switch (event.type) {
+      case 'started':
+        usage.cachedTokens = event.cachedTokens;
+        break;
+      case 'token': {
+        const output = open.get(event.choice);
+        if (output === undefined) break;
+        usage.completionTokens += 1;
+        const goesOn = giveOut(event.choice, output.push(event.token, event.logprobs));
+        if (!goesOn) engine.abort(id, event.choice);
+        break;
+      }
+      case 'finished': {
+        const output = open.get(event.choice);
+        if (output === undefined) break;
+        const goesOn = giveOut(event.choice, output.finish());
+        if (goesOn) finish(event.choice, event.reason, stopReasonOf(event.stopToken));
+        break;
+      }
+      case 'rejected':
+        end(new RequestError(event.message));
+        break;
+    }
+  }
+
+  function stopReasonOf(stopToken: number | undefined): number | null {
+    if (stopToken === undefined) return null;
+    const isModelsOwn = !sampling.ignoreEos && tokenizer.vocabulary.isEndOfGeneration(stopToken);
+    return isModelsOwn ? null : stopToken;
+  }
+
+  engine.submit(engineRequest, (events) => {
+    for (const event of events) onEvent(event);
+    queue.wake();
+  });
+  // One signal may belong to any number of prompts, which is not the leak that Node would warn of.
+  if (signal !== undefined) setMaxListeners(0, signal);
+  signal?.addEventListener('abort', abort);
+  if (signal?.aborted) abort();
+
+  return {
+    id,
+    model: model.served,
+    promptTokenIds,
+    events: queue.read(abort),
+    usage: () => ({ ...usage }),
+    abort,
+  };
+}

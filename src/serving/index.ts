@@ -1,0 +1,24 @@
+export type {
+  EngineConfig,
+  EngineInfo,
+  EngineStats,
+  FinishReason,
+  LogLevel,
+  SamplingParams,
+} from '../engine/protocol.js';
+export { type EngineClient, type EngineFailure, EngineStartError, type EngineStartHooks } from './engines/index.js';
+export { ContextLengthError, EngineUnavailableError, ModelNotFoundError, RequestError } from './errors.js';
+export { LLM, type LlmResult, type LlmSampling } from './llm.js';
+export type { ServingParts } from './load-backend.js';
+export {
+  flagOf,
+  parseServingOptions,
+  type ServingOptions,
+  ServingOptionsError,
+  type ServingOptionsInput,
+  servingOptions,
+} from './options.js';
+export { defaultSampling } from './sampling-defaults.js';
+export { createServing, type LoadingServing } from './serving.js';
+export type { ModelText } from './text/index.js';
+export type * from './types.js';

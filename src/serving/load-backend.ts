@@ -1,0 +1,74 @@
+import type { EngineConfig, LogLevel } from '../engine/protocol.js';
+import { type EngineClient, type StartEngine, spawnEngine } from './engines/index.js';
+import { resolveModel } from './models/index.js';
+import type { ServingOptions } from './options.js';
+import { loadModelText, type ModelText } from './text/index.js';
+
+/** What serving is put together from. Left out: the real thing. */
+export interface ServingParts {
+  /** Finds or fetches the model's file. */
+  resolveModel: typeof resolveModel;
+  /** Reads vocabulary and chat template; may block meanwhile. */
+  loadModelText(path: string): ModelText;
+  startEngine: StartEngine;
+  /** Where notes about the model and the engine's log lines go. */
+  onLog(level: LogLevel, message: string): void;
+}
+
+/** What answers for one model. */
+export interface Backend {
+  /** Short name of the model, to serve it by when the user gave none. */
+  name: string;
+  text: ModelText;
+  engine: EngineClient;
+}
+
+const defaultParts: ServingParts = { resolveModel, loadModelText, startEngine: spawnEngine, onLog() {} };
+
+/**
+ * Everything from a model's name to an engine that takes requests.
+ * @param progress.onProgress `fraction` is 0 … 1 of the phase.
+ * @throws ModelResolveError, LlamaError, EngineStartError
+ */
+export async function loadBackend(
+  options: ServingOptions,
+  parts: Partial<ServingParts>,
+  progress: { signal: AbortSignal; onProgress(phase: string, fraction: number): void },
+): Promise<Backend> {
+  const { resolveModel, loadModelText, startEngine, onLog } = { ...defaultParts, ...parts };
+  const { signal, onProgress } = progress;
+  const model = await resolveModel(options.model, {
+    requantize: options.requantize,
+    threads: options.threads,
+    signal,
+    onProgress: ({ phase, done, total }) => onProgress(phase, total > 0 ? done / total : 0),
+  });
+  for (const note of model.notes) onLog('info', note);
+
+  const text = loadModelText(model.path);
+  try {
+    const engine = await startEngine(engineConfig(options, model.path), { onProgress, onLog, signal });
+    return { name: model.name, text, engine };
+  } catch (error) {
+    text.dispose();
+    throw error;
+  }
+}
+
+function engineConfig(options: ServingOptions, modelPath: string): EngineConfig {
+  return {
+    modelPath,
+    device: options.device,
+    threads: options.threads,
+    maxModelLen: options.maxModelLen,
+    maxNumSeqs: options.maxNumSeqs,
+    maxNumBatchedTokens: options.maxNumBatchedTokens,
+    blockSize: options.blockSize,
+    kvCacheBytes: options.kvCacheMemory,
+    policy: options.policy,
+    batchWindowMs: options.batchWindow,
+    enablePrefixCaching: options.enablePrefixCaching,
+    batchInvariant: options.batchInvariant,
+    checkEveryStep: options.checkEveryStep,
+  };
+}

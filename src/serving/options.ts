@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import { DEFAULT_MODEL } from './models/index.js';
+
+/** llama.cpp's limit on sequences in one batch, LLAMA_MAX_SEQ. */
+const MAX_SEQUENCES = 256;
+
+const MODEL_REFERENCE = 'a GGUF file, hf:user/repo[:quant], an https URL, or a name of the catalog';
+const MEMORY_SIZE = 'a number of bytes, or a size such as 512MiB or 2GiB';
+const REQUANTIZE = 'auto, off, or a weight type such as Q8_0';
+
+/**
+ * Everything that can be set about serving a model: the library takes these names, the command line the same names in
+ * kebab-case, mostly vLLM's. Numbers may be given as strings, as a command line does.
+ */
+export const servingOptions = z
+  .strictObject({
+    model: z
+      .string({ error: MODEL_REFERENCE })
+      .min(1, { error: MODEL_REFERENCE })
+      .default(DEFAULT_MODEL)
+      .describe(`Model to serve: ${MODEL_REFERENCE}`),
+    servedModelName: z
+      .array(z.string().min(1, { error: 'a list of names' }), { error: 'a list of names' })
+      .default([])
+      .describe('Names clients call the model by; the first one signs answers (default: the name of the model)'),
+    device: z
+      .enum(['auto', 'cpu', 'cuda', 'vulkan', 'metal'], { error: 'one of auto, cpu, cuda, vulkan, metal' })
+      .default('auto')
+      .describe('Where the model runs'),
+    threads: wholeNumber(0, 1024).default(0).describe('CPU threads of the engine (0: one per core)'),
+    maxModelLen: wholeNumber(0, 2 ** 24)
+      .default(0)
+      .describe('Longest prompt plus answer, in tokens (0: what the model was trained on and the KV cache holds)'),
+    maxNumSeqs: wholeNumber(1, MAX_SEQUENCES).default(64).describe('Most sequences that run at the same time'),
+    maxNumBatchedTokens: wholeNumber(1, 2 ** 16)
+      .default(512)
+      .describe('Most tokens computed in one step'),
+    blockSize: z
+      .preprocess(numberFromString, z.literal([16, 32, 64], { error: 'one of 16, 32, 64' }))
+      .default(16)
+      .describe('Tokens per block of the KV cache'),
+    kvCacheMemory: z
+      .union([z.number(), z.string()], { error: MEMORY_SIZE })
+      .transform((value, context) => {
+        const bytes = parseBytes(value);
+        if (bytes === undefined) context.addIssue(MEMORY_SIZE);
+        return bytes ?? z.NEVER;
+      })
+      .default(0)
+      .describe('Memory for the KV cache, e.g. 2GiB (0: chosen from the model and free memory)'),
+    policy: z
+      .enum(['continuous', 'dynamic', 'static'], { error: 'one of continuous, dynamic, static' })
+      .default('continuous')
+      .describe('Batching policy; the last two are for comparison'),
+    batchWindow: wholeNumber(0, 60_000)
+      .default(100)
+      .describe('How long policy dynamic waits for a batch to fill, in milliseconds'),
+    enablePrefixCaching: z
+      .boolean({ error: 'true or false' })
+      .default(true)
+      .describe('Compute a prefix that prompts share only once'),
+    batchInvariant: z
+      .enum(['auto', 'on', 'off'], { error: 'one of auto, on, off' })
+      .default('auto')
+      .describe('Bit-identical answers alone and in a crowd: where it is free, always, or never'),
+    requantize: z
+      .string({ error: REQUANTIZE })
+      .regex(/^[A-Za-z0-9_]+$/, { error: REQUANTIZE })
+      .default('auto')
+      .describe(`Re-encode weights that this CPU has no fast path for: ${REQUANTIZE}`),
+    checkEveryStep: z
+      .boolean({ error: 'true or false' })
+      .default(false)
+      .describe('Check the books of the block allocator after every step, not only when idle'),
+  })
+  .refine((options) => options.maxNumBatchedTokens >= options.maxNumSeqs, {
+    path: ['maxNumBatchedTokens'],
+    error: 'at least --max-num-seqs: every running sequence computes a token per step',
+  });
+
+/** As a caller gives them. */
+export type ServingOptionsInput = z.input<typeof servingOptions>;
+
+/** Checked, with defaults; `kvCacheMemory` in bytes. */
+export type ServingOptions = z.output<typeof servingOptions>;
+
+/** An option has a value that is not allowed. The message names each flag and what it allows, one per line. */
+export class ServingOptionsError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = new.target.name;
+  }
+}
+
+/** @throws ServingOptionsError */
+export function parseServingOptions(input: ServingOptionsInput): ServingOptions {
+  const result = servingOptions.safeParse(input);
+  if (result.success) return result.data;
+  throw new ServingOptionsError(result.error.issues.map((issue) => describeIssue(issue, input)).join('\n'));
+}
+
+/** The command line's spelling of an option, `maxNumSeqs` → `--max-num-seqs`. */
+export function flagOf(option: string): string {
+  return `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function describeIssue(issue: z.core.$ZodIssue, input: ServingOptionsInput): string {
+  if (issue.code === 'unrecognized_keys') return `Unknown option: ${issue.keys.map(flagOf).join(', ')}.`;
+  const option = String(issue.path[0]);
+  const value = input[option as keyof ServingOptionsInput];
+  return `${flagOf(option)} must be ${issue.message}, not ${JSON.stringify(value)}.`;
+}
+
+function wholeNumber(min: number, max: number) {
+  const error = `a whole number from ${min} to ${max}`;
+  return z.preprocess(numberFromString, z.int({ error }).min(min, { error }).max(max, { error }));
+}
+
+function numberFromString(value: unknown): unknown {
+  return typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+}
+
+/** Units as powers of 1024 with an `i`, as powers of 1000 without. */
+function parseBytes(value: number | string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?$/i.exec(String(value).trim());
+  if (match === null) return undefined;
+  const [, amount, unit = '', binary = ''] = match;
+  const power = ' KMGT'.indexOf(unit === '' ? ' ' : unit.toUpperCase());
+  const bytes = Math.floor(Number(amount) * (binary === '' ? 1000 : 1024) ** power);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}

@@ -1,0 +1,105 @@
+import { createDeployments, type Deployment } from './deployments/index.js';
+import { toEngineRequest } from './engine-request.js';
+import { EngineUnavailableError } from './errors.js';
+import { startGeneration } from './generation.js';
+import { type Backend, loadBackend, type ServingParts } from './load-backend.js';
+import { parseServingOptions, type ServingOptions, type ServingOptionsInput } from './options.js';
+import { encodePrompt } from './text/index.js';
+import type { Serving, ServingState } from './types.js';
+
+/** A serving that may still be loading. */
+export interface LoadingServing extends Serving {
+  /** Resolves when requests can be taken; rejects with the reason when that will not happen. */
+  whenReady(): Promise<void>;
+}
+
+/**
+ * Starts to load a model and serves it once it is loaded. Returns at once: `state()` and `whenReady()` tell how far it
+ * is, and until then `generate()` throws EngineUnavailableError.
+ *
+ * @throws ServingOptionsError
+ */
+export function createServing(input: ServingOptionsInput = {}, parts: Partial<ServingParts> = {}): LoadingServing {
+  const options = parseServingOptions(input);
+  const deployments = createDeployments<Backend>();
+  const closing = new AbortController();
+  let state: ServingState = { state: 'loading', phase: 'starting', fraction: 0 };
+
+  const loading = loadBackend(options, parts, {
+    signal: closing.signal,
+    onProgress(phase, fraction) {
+      if (state.state === 'loading') state = { state: 'loading', phase, fraction };
+    },
+  });
+  const ready = loading.then(
+    (backend) => {
+      if (closing.signal.aborted)
+        throw new EngineUnavailableError('The server was closed while the model was loading.');
+      deployments.add(deploymentOf(backend, options));
+      state = { state: 'ready' };
+      backend.engine.closed.then((failure) => {
+        if (failure !== undefined) fail(failure.reason, failure.hint);
+      });
+    },
+    (error) => {
+      fail(error instanceof Error ? error.message : String(error), error?.hint);
+      throw error;
+    },
+  );
+  // Whoever does not ask for whenReady() learns of a failure from state().
+  ready.catch(() => {});
+
+  function fail(message: string, hint?: string): void {
+    if (state.state !== 'closed') state = { state: 'failed', message, hint };
+  }
+
+  function checkReady(): void {
+    switch (state.state) {
+      case 'ready':
+        return;
+      case 'loading':
+        throw new EngineUnavailableError(`The model is still loading (${state.phase}). Try again shortly.`);
+      case 'failed':
+        throw new EngineUnavailableError(`The engine is not running: ${state.message}`);
+      case 'closed':
+        throw new EngineUnavailableError('The server is shutting down.');
+    }
+  }
+
+  return {
+    state: () => state,
+    whenReady: () => ready,
+    models: () => deployments.list(),
+
+    resolveModel(name) {
+      checkReady();
+      return deployments.resolve(name).served;
+    },
+
+    async generate(request, signal) {
+      checkReady();
+      const { backend, served } = deployments.resolve(request.model);
+      const { engine, text } = backend;
+      const promptTokenIds = encodePrompt(request.prompt, text, engine.info.maxModelLen);
+      const engineRequest = toEngineRequest(request, promptTokenIds, engine.info);
+      return startGeneration({ served, engine, tokenizer: text.tokenizer }, request, engineRequest, signal);
+    },
+
+    stats: () => (state.state === 'ready' ? deployments.resolve(undefined).backend.engine.stats() : undefined),
+
+    async close() {
+      state = { state: 'closed' };
+      closing.abort();
+      const backend = await loading.catch(() => undefined);
+      await backend?.engine.close();
+      backend?.text.dispose();
+    },
+  };
+}
+
+function deploymentOf(backend: Backend, options: ServingOptions): Deployment<Backend> {
+  const names = options.servedModelName.length > 0 ? options.servedModelName : [backend.name];
+  const { info } = backend.engine;
+  const created = Math.floor(Date.now() / 1000);
+  return { names, served: { id: names[0]!, created, maxModelLen: info.maxModelLen, info }, backend };
+}

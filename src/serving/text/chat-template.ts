@@ -1,0 +1,100 @@
+import { Template } from '@huggingface/jinja';
+import { RequestError } from '../errors.js';
+import type { ChatMessage } from '../types.js';
+import { decodeUtf8, type Vocabulary } from './tokenizer.js';
+
+export interface ChatTemplateInput {
+  messages: readonly ChatMessage[];
+  tools?: readonly unknown[];
+  /** Ends the prompt where the assistant's answer begins; true unless said otherwise. */
+  addGenerationPrompt?: boolean;
+  /** Further variables for the template, e.g. `enable_thinking`. They cannot replace the ones above. */
+  templateArguments?: Record<string, unknown>;
+}
+
+export interface ChatTemplate {
+  /** @throws RequestError when the template refuses the messages or cannot render them. */
+  render(input: ChatTemplateInput): string;
+}
+
+/** What models without a template of their own but with ChatML's tokens were most likely trained on. */
+const CHATML = [
+  '{% for message in messages %}',
+  "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}",
+  '{% endfor %}',
+  "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+].join('');
+
+/**
+ * The chat template of a model, in the environment Hugging Face's `apply_chat_template` gives it: `messages`, `tools`,
+ * `add_generation_prompt`, `bos_token`, `eos_token`, and the functions `raise_exception` and `strftime_now`. A model
+ * that brings none is given ChatML if its vocabulary has ChatML's tokens.
+ *
+ * A model whose template is missing or cannot be parsed still serves completions, so that is an error of `render`.
+ *
+ * @param source Jinja source, `tokenizer.chat_template` of the GGUF.
+ */
+export function createChatTemplate(source: string | undefined, vocabulary: Vocabulary): ChatTemplate {
+  const text = source ?? (hasChatMlTokens(vocabulary) ? CHATML : undefined);
+  if (text === undefined) {
+    return refusing(
+      'This model has no chat template. Use /v1/completions with a prompt in the format it was trained on.',
+    );
+  }
+  let template: Template;
+  try {
+    template = new Template(text);
+  } catch (error) {
+    return refusing(
+      `This model's chat template cannot be parsed (${messageOf(error)}). ` +
+        'Use /v1/completions with a prompt in the format it was trained on.',
+    );
+  }
+  const specialTokens = {
+    bos_token: tokenText(vocabulary, vocabulary.bos),
+    eos_token: tokenText(vocabulary, vocabulary.eos),
+  };
+
+  return {
+    render({ messages, tools, addGenerationPrompt = true, templateArguments }) {
+      try {
+        return template.render({
+          ...templateArguments,
+          ...specialTokens,
+          messages,
+          // Templates ask `if tools`, or `tools is not none`: both are false for null as in Hugging Face's environment.
+          tools: tools ?? null,
+          add_generation_prompt: addGenerationPrompt,
+        });
+      } catch (error) {
+        // What raise_exception says is meant for whoever wrote the messages; so, nearly always, is any other failure.
+        throw new RequestError(`The model's chat template does not accept these messages: ${messageOf(error)}`, {
+          param: 'messages',
+          code: 'chat_template_error',
+        });
+      }
+    },
+  };
+}
+
+function refusing(message: string): ChatTemplate {
+  return {
+    render() {
+      throw new RequestError(message, { param: 'messages', code: 'no_chat_template' });
+    },
+  };
+}
+
+function hasChatMlTokens(vocabulary: Vocabulary): boolean {
+  return ['<|im_start|>', '<|im_end|>'].every(
+    (marker) => vocabulary.tokenize(marker, { addSpecial: false, parseSpecial: true }).length === 1,
+  );
+}
+
+function tokenText(vocabulary: Vocabulary, token: number): string {
+  return token < 0 ? '' : decodeUtf8(vocabulary.pieceBytes(token, true));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,198 @@
+import type { EngineEvent, EngineInfo, EngineRequest, EngineStats, TokenLogprobs } from '../../src/engine/protocol.js';
+import type { EngineClient, EngineFailure, StartEngine } from '../../src/serving/engines/engine-client.js';
+import { createLiveRequests } from '../../src/serving/engines/live-requests.js';
+import { EngineUnavailableError } from '../../src/serving/errors.js';
+import type { ServingParts } from '../../src/serving/load-backend.js';
+import { createChatTemplate } from '../../src/serving/text/chat-template.js';
+import { createTokenizer, type Vocabulary } from '../../src/serving/text/tokenizer.js';
+import { createFakeVocabulary, EOS, IM_END } from './fake-vocabulary.js';
+
+export interface FakeEngineOptions {
+  info?: Partial<EngineInfo>;
+  /** The token a choice has at a position of its output, from 0. Left out: the alphabet, from letter `choice` on. */
+  token?(request: EngineRequest, choice: number, position: number): number;
+  /** Milliseconds between steps; 0: as soon as the event loop turns; `manual`: only by `step()`. */
+  pace?: number | 'manual';
+}
+
+/** An engine in this process: every running choice gets one token per step, whatever the request says. */
+export interface FakeEngine extends EngineClient {
+  step(): void;
+  die(failure: EngineFailure): void;
+  /** Every request submitted so far. */
+  readonly requests: EngineRequest[];
+}
+
+interface FakeSequence {
+  request: EngineRequest;
+  choice: number;
+  generated: number;
+}
+
+const fakeInfo: EngineInfo = {
+  modelPath: '/models/fake.gguf',
+  modelDescription: 'fake',
+  parameters: 1000,
+  weightBytes: 4000,
+  vocabSize: 260,
+  maxModelLen: 4096,
+  blockSize: 16,
+  numBlocks: 4096,
+  kvCacheBytes: 0,
+  maxNumSeqs: 256,
+  maxNumBatchedTokens: 512,
+  threads: 1,
+  kvBackend: 'pages',
+  kernel: 'portable',
+  cpuBackend: 'x64',
+  batchInvariant: true,
+  batchInvariantReason: 'it is a fake',
+  rowPadding: 1,
+  loadMs: 0,
+};
+
+export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
+  const { pace = 0, token = (_, choice, position) => 97 + ((choice + position) % 26) } = options;
+  const info = { ...fakeInfo, ...options.info };
+  const requests: EngineRequest[] = [];
+  const live = createLiveRequests();
+  let running: FakeSequence[] = [];
+  let waiting: FakeSequence[] = [];
+  let aborted: FakeSequence[] = [];
+  let timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
+  let gone = false;
+  let steps = 0;
+  let generatedTokens = 0;
+  let promptTokens = 0;
+  let resolveClosed: (failure: EngineFailure | undefined) => void;
+  const closed = new Promise<EngineFailure | undefined>((resolve) => {
+    resolveClosed = resolve;
+  });
+
+  function schedule(): void {
+    if (pace === 'manual' || timer !== undefined || gone) return;
+    if (running.length + waiting.length + aborted.length === 0) return;
+    const run = () => {
+      timer = undefined;
+      step();
+    };
+    timer = pace === 0 ? setImmediate(run) : setTimeout(run, pace);
+  }
+
+  function step(): void {
+    const events: EngineEvent[] = aborted.map((sequence) => finished(sequence, 'abort'));
+    aborted = [];
+    running.push(...waiting.splice(0, info.maxNumSeqs - running.length));
+    running = running.filter((sequence) => advance(sequence, events) === 'running');
+    steps += 1;
+    live.dispatch(events);
+    schedule();
+  }
+
+  function advance(sequence: FakeSequence, events: EngineEvent[]): 'running' | 'finished' {
+    const { request, choice } = sequence;
+    const { sampling } = request;
+    if (sequence.generated === 0 && choice === 0) {
+      events.push({ type: 'started', requestId: request.id, cachedTokens: 0 });
+      promptTokens += request.promptTokenIds.length;
+    }
+    const ends = (candidate: number) =>
+      sampling.stopTokenIds.includes(candidate) || (!sampling.ignoreEos && [EOS, IM_END].includes(candidate));
+    const chosen = token(request, choice, sequence.generated);
+    // As the real one does, by masking: an end cannot be chosen before minTokens.
+    const allowed = sequence.generated < sampling.minTokens && ends(chosen) ? 32 : chosen;
+    sequence.generated += 1;
+    generatedTokens += 1;
+    const logprobs = sampling.logprobs === null ? undefined : fakeLogprobs(allowed, sampling.logprobs);
+    events.push({ type: 'token', requestId: request.id, choice, token: allowed, logprobs });
+    if (ends(allowed)) events.push({ ...finished(sequence, 'stop'), stopToken: allowed });
+    else if (sequence.generated === sampling.maxTokens) events.push(finished(sequence, 'length'));
+    else return 'running';
+    return 'finished';
+  }
+
+  function end(failure: EngineFailure | undefined): void {
+    if (gone) return;
+    gone = true;
+    clearTimeout(timer as NodeJS.Timeout);
+    clearImmediate(timer as NodeJS.Immediate);
+    live.finishAll(failure === undefined ? 'abort' : 'error');
+    resolveClosed(failure);
+  }
+
+  const stats = (): EngineStats => ({
+    runningSequences: running.length,
+    waitingRequests: waiting.length,
+    blocksTotal: info.numBlocks,
+    blocksUsed: running.length,
+    blocksCached: 0,
+    blocksFree: info.numBlocks - running.length,
+    steps,
+    promptTokensComputed: promptTokens,
+    generatedTokens,
+    prefixQueriedTokens: promptTokens,
+    prefixHitTokens: 0,
+    preemptions: 0,
+    decodeMs: 0,
+    stepMs: 0,
+  });
+
+  return {
+    info,
+    requests,
+    closed,
+    stats,
+    step,
+    die: end,
+    async close() {
+      end(undefined);
+    },
+    submit(request, onEvents) {
+      if (gone) throw new EngineUnavailableError('The engine is not running.');
+      live.add(request, onEvents);
+      requests.push(request);
+      for (let choice = 0; choice < request.n; choice += 1) waiting.push({ request, choice, generated: 0 });
+      schedule();
+    },
+    abort(requestId, choice) {
+      const isMeant = (sequence: FakeSequence) =>
+        sequence.request.id === requestId && (choice === undefined || sequence.choice === choice);
+      aborted.push(...running.filter(isMeant), ...waiting.filter(isMeant));
+      running = running.filter((sequence) => !isMeant(sequence));
+      waiting = waiting.filter((sequence) => !isMeant(sequence));
+      schedule();
+    },
+  };
+}
+
+/** Parts for `createServing` that load nothing and answer with `engine`, over the fake byte vocabulary. */
+export function fakeServingParts(
+  engine: EngineClient,
+  options: { vocabulary?: Vocabulary; chatTemplate?: string } = {},
+): Partial<ServingParts> & { startEngine: StartEngine } {
+  const { vocabulary = createFakeVocabulary(), chatTemplate } = options;
+  return {
+    resolveModel: async (reference) => ({ path: engine.info.modelPath, name: 'fake', source: reference, notes: [] }),
+    loadModelText: () => ({
+      tokenizer: createTokenizer(vocabulary),
+      template: createChatTemplate(chatTemplate, vocabulary),
+      dispose() {},
+    }),
+    startEngine: async () => engine,
+  };
+}
+
+function finished({ request, choice }: FakeSequence, reason: 'abort' | 'length' | 'stop') {
+  return { type: 'finished', requestId: request.id, choice, reason } as const;
+}
+
+/** The chosen token is always the likeliest; those after it in the vocabulary follow at equal distances. */
+function fakeLogprobs(token: number, k: number): TokenLogprobs {
+  const ranks = [...Array(k).keys()];
+  return {
+    logprob: -0.5,
+    rank: 1,
+    topTokens: ranks.map((rank) => (token + rank) % 256),
+    topLogprobs: ranks.map((rank) => -0.5 - rank),
+  };
+}

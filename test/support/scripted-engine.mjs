@@ -1,0 +1,61 @@
+/**
+ * An engine program that speaks the protocol and computes nothing. `config.modelPath` says what it does when it is told
+ * to start; a request's first prompt token what it does then. As the real one, it leaves when its parent is gone.
+ */
+const VERSION = 1;
+const CRASH = 1;
+const FALL_SILENT = 2;
+
+const send = (message) => process.send(message);
+const stats = { steps: 0 };
+const step = (events) => send({ type: 'step', events, stats: { steps: ++stats.steps } });
+
+function start(config) {
+  switch (config.modelPath) {
+    case 'fatal':
+      send({ type: 'fatal', message: 'The model does not fit.', hint: 'Take a smaller one.' });
+      break;
+    case 'crash':
+      console.error('GGML_ASSERT(false) failed');
+      process.exit(7);
+      break;
+    case 'hang':
+      break;
+    default:
+      send({ type: 'progress', phase: 'weights', fraction: 0.5 });
+      send({ type: 'log', level: 'warn', message: 'a note' });
+      console.log('native output');
+      send({ type: 'ready', info: { modelPath: config.modelPath, threads: process.pid }, stats });
+  }
+}
+
+function add({ id, n, promptTokenIds }) {
+  const choices = [...Array(n).keys()];
+  switch (promptTokenIds[0]) {
+    case CRASH:
+      console.error('out of pages');
+      process.kill(process.pid, 'SIGABRT');
+      break;
+    case FALL_SILENT:
+      step([{ type: 'started', requestId: id, cachedTokens: 0 }]);
+      break;
+    default:
+      step(
+        choices.flatMap((choice) => [
+          { type: 'token', requestId: id, choice, token: promptTokenIds[0] },
+          { type: 'finished', requestId: id, choice, reason: 'length' },
+        ]),
+      );
+  }
+}
+
+process.on('disconnect', () => process.exit(0));
+process.on('message', (message) => {
+  if (message.type === 'start') start(message.config);
+  if (message.type === 'add') add(message.request);
+  if (message.type === 'abort') {
+    step([{ type: 'finished', requestId: message.requestId, choice: message.choice ?? 0, reason: 'abort' }]);
+  }
+  if (message.type === 'shutdown') process.exit(0);
+});
+send({ type: 'hello', version: VERSION });
