@@ -58,8 +58,9 @@ export class Executor {
   run(chunks: readonly Chunk[], copies: readonly BlockCopy[] = []): void {
     const { attention, context } = this.options;
     for (const { source, target } of copies) this.copyBlock(source, target);
-    this.fill(chunks);
-    attention.beginStep(this.batch.length, this.batch.positions, this.slots, this.tableOffsets, this.tables);
+    const tableEnd = this.fill(chunks);
+    const tables = this.tables.subarray(0, tableEnd);
+    attention.beginStep(this.batch.length, this.batch.positions, this.slots, this.tableOffsets, tables);
     context.decode(this.batch);
     // llama.cpp's own cache is a formality: empty before each step, so that positions may start anywhere.
     context.clearMemory();
@@ -72,7 +73,8 @@ export class Executor {
     return this.options.context.logits(this.lastRows[index]);
   }
 
-  private fill(chunks: readonly Chunk[]): void {
+  /** Returns where the page tables end. */
+  private fill(chunks: readonly Chunk[]): number {
     const { batch } = this;
     // Sequences that share a prefix share its first block: side by side, the kernel walks their common pages once.
     const order = chunks.map((_, index) => index).sort((a, b) => chunks[a].blocks[0] - chunks[b].blocks[0] || a - b);
@@ -95,6 +97,8 @@ export class Executor {
       }
     }
     batch.length = this.pad(row, outputs, order.length, tableEnd);
+    // The scratch page's table comes last.
+    return tableEnd + 1;
   }
 
   private writeRow(row: number, token: number, position: number, sequence: number, table: number, page: number): void {
@@ -129,9 +133,8 @@ export class Executor {
    */
   private pad(rows: number, outputs: number, sequence: number, table: number): number {
     const { rowPadding, scratchPage } = this.options;
-    if (rowPadding === 1) return rows;
-    const paddedRows = Math.ceil(rows / rowPadding) * rowPadding;
     this.tables[table] = scratchPage;
+    const paddedRows = Math.ceil(rows / rowPadding) * rowPadding;
     for (let row = rows; row < paddedRows; row++) this.writeRow(row, 0, row - rows, sequence, table, scratchPage);
     let missing = Math.ceil(outputs / rowPadding) * rowPadding - outputs;
     const { wantsLogits } = this.batch;
