@@ -1,0 +1,104 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { cors } from 'hono/cors';
+import { requestId } from 'hono/request-id';
+import type { Serving } from '../serving/index.js';
+import { createLogger, createMetrics, type Logger } from '../telemetry/index.js';
+import { accessLog } from './access-log.js';
+import { requireApiKey } from './api-key.js';
+import { limitBody } from './body-limit.js';
+import type { ApiContext } from './context.js';
+import { health } from './health.js';
+import { metrics } from './metrics.js';
+import { chatCompletions } from './openai/chat-completions.js';
+import { completions } from './openai/completions.js';
+import { ApiError, toErrorReply } from './openai/errors.js';
+import { models } from './openai/models.js';
+import { toRequestError } from './openai/validation.js';
+
+export interface AppOptions {
+  /** Keys that clients of `/v1` must present one of; default: none is asked for. */
+  apiKeys?: readonly string[];
+  /** Web pages of these origins (`*`: all) may call the API; default: none. */
+  allowedOrigins?: readonly string[];
+  /** Largest request body, default 32 MiB. */
+  maxBodyBytes?: number;
+  /** Default: a new one at level `info`. */
+  logger?: Logger;
+}
+
+const DEFAULT_MAX_BODY_BYTES = 32 * 2 ** 20;
+
+/**
+ * The HTTP API in front of a serving, as a Hono app to listen with (see `listen`) or to mount in another one.
+ *
+ * @example
+ * ```ts
+ * const app = createApp(createServing({ model: 'model.gguf' }));
+ * const response = await app.request('/v1/models');
+ * ```
+ */
+export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHono {
+  const { apiKeys = [], allowedOrigins = [], maxBodyBytes = DEFAULT_MAX_BODY_BYTES } = options;
+  const logger = options.logger ?? createLogger();
+  const context: ApiContext = { serving, logger, metrics: createMetrics(() => serving.stats()) };
+
+  const app = new OpenAPIHono({
+    async defaultHook(result, c) {
+      if (!result.success) throw toRequestError(result.error.issues, await c.req.json());
+    },
+  });
+  app.use(requestId());
+  app.use(accessLog(logger));
+  if (allowedOrigins.length > 0) {
+    app.use(
+      cors({ origin: allowedOrigins.includes('*') ? '*' : [...allowedOrigins], exposeHeaders: ['X-Request-Id'] }),
+    );
+  }
+  if (apiKeys.length > 0) app.use('/v1/*', requireApiKey(apiKeys));
+  app.use('/v1/*', limitBody(maxBodyBytes));
+
+  app.route('/v1', chatCompletions(context));
+  app.route('/v1', completions(context));
+  app.route('/v1', models(context));
+  app.route('/', health(context));
+  app.route('/', metrics(context));
+  app.get('/', (c) =>
+    c.json({ name: 'quire', api: '/v1', openapi: '/openapi.json', health: '/health', metrics: '/metrics' }),
+  );
+  app.doc31('/openapi.json', {
+    openapi: '3.1.0',
+    info: { title: 'Quire', version: '1', description: 'OpenAI-compatible API of the Quire LLM serving engine.' },
+  });
+
+  refuseOtherMethods(app);
+  app.notFound((c) => {
+    const message = `Unknown request URL: ${c.req.method} ${c.req.path}. GET /openapi.json lists the URLs of this server.`;
+    return answerError(new ApiError(404, message, { code: 'unknown_url' }), c, logger);
+  });
+  app.onError((error, c) => answerError(error, c, logger));
+  return app;
+}
+
+/** After all routes: answers 405 where another method would have found a route. */
+function refuseOtherMethods(app: OpenAPIHono): void {
+  const methods = new Map<string, Set<string>>();
+  for (const { path, method } of app.routes) {
+    if (method !== 'ALL') methods.set(path, (methods.get(path) ?? new Set()).add(method));
+  }
+  for (const [path, allowed] of methods) {
+    app.all(path, (c) => {
+      throw new ApiError(405, `Not allowed to ${c.req.method} on ${c.req.path}: use ${[...allowed].join(' or ')}.`, {
+        code: 'method_not_supported',
+        headers: { Allow: [...allowed].join(', ') },
+      });
+    });
+  }
+}
+
+function answerError(error: Error, c: Context, logger: Logger): Response {
+  const { status, body, headers } = toErrorReply(error);
+  // Who has left gets no answer, and that its request could not be finished is no fault to report.
+  if (status >= 500 && !c.req.raw.signal.aborted) logger.error({ err: error, path: c.req.path }, 'a request failed');
+  return c.json(body, status, headers);
+}

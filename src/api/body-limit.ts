@@ -1,0 +1,23 @@
+import { bodyLimit } from 'hono/body-limit';
+import { createMiddleware } from 'hono/factory';
+import { ApiError } from './openai/errors.js';
+
+/**
+ * Refuses bodies of more than `maxBytes`. A declared length is believed, since Node's parser holds the client to it;
+ * bodies without one (chunked) are counted while they are read. Hono's middleware counts; asking it only then spares all
+ * other requests the web stream that it makes of every body.
+ */
+export function limitBody(maxBytes: number) {
+  const refuse = (): never => {
+    throw new ApiError(413, `The request body is larger than ${maxBytes} bytes, the most that this server takes.`, {
+      code: 'request_too_large',
+    });
+  };
+  const counted = bodyLimit({ maxSize: maxBytes, onError: refuse });
+  return createMiddleware(async (c, next) => {
+    const length = c.req.header('Content-Length');
+    if (length === undefined || c.req.header('Transfer-Encoding') !== undefined) return counted(c, next);
+    if (Number(length) > maxBytes) refuse();
+    await next();
+  });
+}

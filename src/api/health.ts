@@ -1,0 +1,58 @@
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import type { ServingState } from '../serving/index.js';
+import type { ApiContext } from './context.js';
+
+const Live = z.object({ status: z.literal('ok') });
+
+const Readiness = z
+  .object({
+    status: z.enum(['ready', 'loading', 'failed', 'closed']),
+    phase: z.string().optional().describe('What is being done while loading.'),
+    progress: z.number().optional().describe('How far this phase is, from 0 to 1.'),
+    message: z.string().optional().describe('Why it has failed.'),
+    hint: z.string().optional().describe('What can be done about it.'),
+  })
+  .openapi('Readiness');
+
+const liveRoute = createRoute({
+  method: 'get',
+  path: '/health/live',
+  summary: 'Whether the process answers',
+  responses: { 200: { description: 'It does.', content: { 'application/json': { schema: Live } } } },
+});
+
+const readyRoute = (path: string) =>
+  createRoute({
+    method: 'get',
+    path,
+    summary: 'Whether requests can be answered',
+    responses: {
+      200: { description: 'They can.', content: { 'application/json': { schema: Readiness } } },
+      503: { description: 'Not now, and why.', content: { 'application/json': { schema: Readiness } } },
+    },
+  });
+
+/** Liveness and readiness; `/health` is what vLLM's and llama-server's probes ask for. */
+export function health({ serving }: ApiContext): OpenAPIHono {
+  const app = new OpenAPIHono();
+  app.openapi(liveRoute, (c) => c.json({ status: 'ok' as const }, 200));
+  for (const path of ['/health/ready', '/health']) {
+    app.openapi(readyRoute(path), (c) => {
+      const state = serving.state();
+      return c.json(toReadiness(state), state.state === 'ready' ? 200 : 503);
+    });
+  }
+  return app;
+}
+
+function toReadiness(state: ServingState): z.infer<typeof Readiness> {
+  switch (state.state) {
+    case 'loading':
+      return { status: 'loading', phase: state.phase, progress: state.fraction };
+    case 'failed':
+      return { status: 'failed', message: state.message, hint: state.hint };
+    case 'ready':
+    case 'closed':
+      return { status: state.state };
+  }
+}

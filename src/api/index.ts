@@ -1,0 +1,3 @@
+export { type AppOptions, createApp } from './app.js';
+export { createServer, type QuireServer, type ServerOptions } from './create-server.js';
+export { type ListenOptions, listen, type RunningServer } from './server.js';

@@ -1,0 +1,80 @@
+import { z } from '@hono/zod-openapi';
+import { commonFields, finishFields, MAX_ITEMS, MAX_LOGPROBS, refuseUnsupported, responseFields } from './schemas.js';
+
+/** One prompt as text or as token ids, or a list of either. */
+export type WirePrompt = string | string[] | number[] | number[][];
+
+const isTokenId = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isTokenIds = (value: unknown): boolean => Array.isArray(value) && value.length > 0 && value.every(isTokenId);
+
+function isWirePrompt(value: unknown): value is WirePrompt {
+  if (typeof value === 'string' || isTokenIds(value)) return true;
+  if (!Array.isArray(value) || value.length === 0 || value.length > MAX_ITEMS) return false;
+  return value.every((prompt) => typeof prompt === 'string') || value.every(isTokenIds);
+}
+
+const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 1 } as const;
+
+// Checked by hand: as a zod union every token of a long prompt would be tried against every branch.
+const PromptField = z
+  .custom<WirePrompt>(isWirePrompt, {
+    error: `must be a string, a list of token ids, or a list of up to ${MAX_ITEMS} of either`,
+  })
+  .openapi({
+    type: ['string', 'array'],
+    oneOf: [
+      { type: 'string' },
+      { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: MAX_ITEMS },
+      tokenIds,
+      { type: 'array', items: tokenIds, minItems: 1, maxItems: MAX_ITEMS },
+    ],
+  });
+
+export const CompletionRequest = z
+  .looseObject({
+    ...commonFields,
+    prompt: PromptField,
+    echo: z.boolean().nullish().describe('Begin the text with the prompt.'),
+    best_of: z.int().nullish().describe('Only the value of `n` is supported.'),
+    logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().describe('Log-probabilities, with this many alternatives.'),
+  })
+  .superRefine(refuseUnsupported({ suffix: [''], add_special_tokens: [true] }))
+  .superRefine((body, context) => {
+    const refuse = (field: string, message: string): void => {
+      context.addIssue({ code: 'custom', path: [field], message, params: { code: 'unsupported_parameter' } });
+    };
+    if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
+      refuse('best_of', 'is not supported by this server: leave it out or set it to the value of `n`');
+    }
+    if (!body.echo) return;
+    if (body.logprobs != null) refuse('echo', 'together with `logprobs` is not supported by this server');
+    const isText = [body.prompt].flat().every((prompt) => typeof prompt === 'string');
+    if (!isText) refuse('echo', 'is not supported by this server for prompts of token ids');
+  })
+  .openapi('CompletionRequest');
+
+export type CompletionBody = z.infer<typeof CompletionRequest>;
+
+const Logprobs = z
+  .object({
+    tokens: z.array(z.string()),
+    token_logprobs: z.array(z.number()),
+    top_logprobs: z.array(z.record(z.string(), z.number())),
+    text_offset: z.array(z.int()),
+  })
+  .openapi('CompletionLogprobs');
+
+export const Completion = z
+  .object({
+    ...responseFields,
+    object: z.literal('text_completion'),
+    choices: z.array(
+      z.object({
+        text: z.string(),
+        index: z.int(),
+        logprobs: Logprobs.nullable(),
+        ...finishFields,
+      }),
+    ),
+  })
+  .openapi('Completion');

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto';
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import type { GenerationRequest, Prompt } from '../../serving/index.js';
+import type { ApiContext } from '../context.js';
+import { answerHead } from './answer-head.js';
+import { type ChunkWriter, chunkWriter } from './chunks.js';
+import { Completion, type CompletionBody, CompletionRequest, type WirePrompt } from './completion-schemas.js';
+import { toCompletionLogprobs } from './logprobs.js';
+import { toGenerationOptions } from './sampling.js';
+import { errorResponses } from './schemas.js';
+import { type EventWriter, streamEvents } from './sse.js';
+import { collect, type Submission, submit, toWireFinish } from './submission.js';
+import { toWireUsage } from './usage.js';
+
+/** OpenAI's and vLLM's; chat completions have none. */
+const DEFAULT_MAX_TOKENS = 16;
+
+const route = createRoute({
+  method: 'post',
+  path: '/completions',
+  summary: 'Continue one or several prompts',
+  request: { body: { required: true, content: { 'application/json': { schema: CompletionRequest } } } },
+  responses: {
+    200: {
+      description: 'The answer; with `stream`, events of the same type without `usage`, and `[DONE]`.',
+      content: { 'application/json': { schema: Completion }, 'text/event-stream': { schema: z.string() } },
+    },
+    ...errorResponses,
+  },
+});
+
+/** `POST /completions`, field for field as OpenAI and its clients have it. */
+export function completions(context: ApiContext): OpenAPIHono {
+  return new OpenAPIHono().openapi(route, async (c) => {
+    const body = c.req.valid('json');
+    const id = `cmpl-${randomUUID().replaceAll('-', '')}`;
+    const n = body.n ?? 1;
+    const prompts = toPrompts(body.prompt);
+    const requests = prompts.map((prompt, i) => toGenerationRequest(`${id}-${i}`, prompt, body));
+    const submission = await submit(context, requests, n, c.req.raw.signal);
+
+    const head = answerHead(id, 'text_completion', submission.model);
+    const echoes = prompts.flatMap((prompt) => new Array<string>(n).fill(echo(prompt, body)));
+    const withLogprobs = body.logprobs != null;
+    if (body.stream) {
+      const chunk = chunkWriter(head, body.stream_options ?? {}, submission.usage);
+      return streamEvents(c, submission, chunkEvents(chunk, echoes, withLogprobs), context.logger);
+    }
+    return c.json({ ...head, ...(await wholeAnswer(submission, echoes, withLogprobs)) }, 200);
+  });
+}
+
+function toPrompts(prompt: WirePrompt): Prompt[] {
+  if (typeof prompt === 'string') return [{ kind: 'text', text: prompt }];
+  if (typeof prompt[0] === 'number') return [{ kind: 'tokens', tokenIds: prompt as number[] }];
+  return (prompt as string[] | number[][]).flatMap(toPrompts);
+}
+
+function toGenerationRequest(id: string, prompt: Prompt, body: CompletionBody): GenerationRequest {
+  const options = toGenerationOptions(body);
+  return {
+    ...options,
+    id,
+    prompt,
+    sampling: {
+      ...options.sampling,
+      maxTokens: body.max_tokens ?? DEFAULT_MAX_TOKENS,
+      logprobs: body.logprobs ?? null,
+    },
+  };
+}
+
+/** What the text of every choice of this prompt begins with. */
+function echo(prompt: Prompt, body: CompletionBody): string {
+  return body.echo && prompt.kind === 'text' ? prompt.text : '';
+}
+
+async function wholeAnswer(submission: Submission, echoes: readonly string[], withLogprobs: boolean) {
+  const choices = await collect(submission);
+  return {
+    choices: choices.map(({ text, tokens, end }) => ({
+      text: echoes[end.choice] + text,
+      index: end.choice,
+      logprobs: withLogprobs ? toCompletionLogprobs(tokens, 0).logprobs : null,
+      ...toWireFinish(end),
+    })),
+    usage: toWireUsage(submission.usage()),
+  };
+}
+
+/** @param echoes Text that a choice begins with, by index. */
+function chunkEvents(chunk: ChunkWriter, echoes: readonly string[], withLogprobs: boolean): EventWriter {
+  const begun = new Set<number>();
+  const offsets = new Array<number>(echoes.length).fill(0);
+
+  function begin(index: number): string {
+    if (begun.has(index)) return '';
+    begun.add(index);
+    return echoes[index] as string;
+  }
+
+  return {
+    event(event) {
+      const index = event.choice;
+      if (event.type === 'finish') {
+        const finish = JSON.stringify(toWireFinish(event)).slice(1);
+        return chunk.choice(`{"text":${JSON.stringify(begin(index))},"index":${index},"logprobs":null,${finish}`);
+      }
+      const text = begin(index) + event.text;
+      if (text === '' && event.tokens.length === 0) return '';
+      let logprobs = 'null';
+      if (withLogprobs) {
+        const part = toCompletionLogprobs(event.tokens, offsets[index] as number);
+        offsets[index] = part.offset;
+        logprobs = JSON.stringify(part.logprobs);
+      }
+      return chunk.choice(
+        `{"text":${JSON.stringify(text)},"index":${index},"logprobs":${logprobs},"finish_reason":null}`,
+      );
+    },
+    end: chunk.end,
+  };
+}

@@ -1,0 +1,189 @@
+import { isDeepStrictEqual } from 'node:util';
+import { z } from '@hono/zod-openapi';
+
+/**
+ * What chat completions and completions have in common on the wire: OpenAI's fields under OpenAI's names, and further
+ * sampling parameters under vLLM's. Everywhere null means absent. Fields that no schema names are accepted and ignored, as
+ * vLLM does: its clients send fields of each other's servers and rely on it. Fields that we know and cannot honour are
+ * refused (see `refuseUnsupported`), because an answer that ignores them would be a wrong answer.
+ */
+
+/** Most messages of a chat, and most prompts of one request. */
+export const MAX_ITEMS = 2048;
+const MAX_STOP_STRINGS = 64;
+const MAX_STOP_TOKENS = 1024;
+const MAX_LOGIT_BIASES = 4096;
+/** Alternatives per token. */
+export const MAX_LOGPROBS = 20;
+
+/**
+ * An array with a bound that holds before its elements are looked at: zod collects an issue for every bad element, and a
+ * body of 32 MiB has room for 16 million of them.
+ */
+export function boundedArray<T extends z.ZodType>(element: T, bounds: { min?: number; max: number }) {
+  const array = z
+    .array(element)
+    .min(bounds.min ?? 0)
+    .max(bounds.max);
+  return z.preprocess((value, context) => {
+    if (Array.isArray(value) && value.length > bounds.max) {
+      context.addIssue({ code: 'too_big', origin: 'array', maximum: bounds.max, inclusive: true, input: value });
+    }
+    return value;
+  }, array);
+}
+
+const StreamOptions = z.looseObject({
+  include_usage: z.boolean().nullish().describe('Send a last chunk with the usage of the whole request.'),
+  continuous_usage_stats: z.boolean().nullish().describe('Send the usage so far with every chunk (vLLM).'),
+});
+
+const LogitBias = z
+  .custom<Record<string, number>>(isLogitBias, {
+    error: `must be an object of up to ${MAX_LOGIT_BIASES} token ids, each with a number from -100 to 100`,
+  })
+  .openapi({ type: 'object', additionalProperties: { type: 'number', minimum: -100, maximum: 100 } });
+
+function isLogitBias(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const entries = Object.entries(value);
+  return (
+    entries.length <= MAX_LOGIT_BIASES &&
+    entries.every(([token, bias]) => /^\d{1,9}$/.test(token) && typeof bias === 'number' && Math.abs(bias) <= 100)
+  );
+}
+
+export const commonFields = {
+  model: z.string().nullish().describe('Name of a served model; left out: the default model.'),
+  n: z.int().min(1).max(128).nullish().describe('Number of choices for each prompt.'),
+  max_tokens: z.int().min(1).nullish().describe('Most tokens to generate for each choice.'),
+  stop: z
+    .union([z.string().min(1), boundedArray(z.string().min(1), { max: MAX_STOP_STRINGS })], {
+      error: `must be a string or a list of up to ${MAX_STOP_STRINGS} strings`,
+    })
+    .nullish()
+    .describe('Generation ends before the first of these strings.'),
+  stream: z.boolean().nullish().describe('Answer with server-sent events while tokens are generated.'),
+  stream_options: StreamOptions.nullish(),
+  user: z.string().nullish().describe('Accepted, without effect.'),
+
+  temperature: z.number().min(0).max(2).nullish().describe('0 is greedy.'),
+  top_p: z.number().gt(0).max(1).nullish().describe('Nucleus sampling mass.'),
+  top_k: z.int().min(-1).nullish().describe('Sample from the k likeliest tokens; 0 or -1: from all.'),
+  min_p: z.number().min(0).max(1).nullish().describe('Least probability, relative to the likeliest token.'),
+  typical_p: z.number().gt(0).max(1).nullish().describe('Locally typical sampling mass.'),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  repetition_penalty: z.number().gt(0).nullish().describe('Above 1: tokens already seen become less likely.'),
+  logit_bias: LogitBias.nullish().describe('Added to the logits of these token ids.'),
+  seed: z.int().nullish().describe('The same seed and request give the same answer.'),
+
+  min_tokens: z.int().min(0).nullish().describe('No end of text and no stop token before this many tokens.'),
+  stop_token_ids: boundedArray(z.int().min(0), { max: MAX_STOP_TOKENS }).nullish(),
+  ignore_eos: z.boolean().nullish().describe("Go on after the model's end-of-text token."),
+  include_stop_str_in_output: z.boolean().nullish(),
+  skip_special_tokens: z.boolean().nullish().describe('Leave special tokens out of the text (default true).'),
+  priority: z.int().nullish().describe('Lower runs earlier.'),
+  cache_salt: z.string().min(1).nullish().describe('Share cached prompt prefixes only with requests of this salt.'),
+};
+
+export type CommonFields = z.infer<z.ZodObject<typeof commonFields>>;
+
+/** Fields we know and do not support, each with the values that ask for nothing. */
+export type UnsupportedFields = Record<string, readonly unknown[]>;
+
+/** Unsupported in both protocols: vLLM's extensions. */
+const commonUnsupported: UnsupportedFields = {
+  use_beam_search: [false],
+  length_penalty: [1],
+  allowed_token_ids: [],
+  bad_words: [[]],
+  prompt_logprobs: [],
+  truncate_prompt_tokens: [],
+  logits_processors: [[]],
+  structured_outputs: [],
+  guided_json: [],
+  guided_regex: [],
+  guided_choice: [],
+  guided_grammar: [],
+  return_token_ids: [false],
+  return_tokens_as_token_ids: [false],
+  spaces_between_special_tokens: [true],
+  response_format: [{ type: 'text' }],
+};
+
+/** For `superRefine` of a request: refuses unsupported fields, and stream options without a stream. */
+export function refuseUnsupported(fields: UnsupportedFields) {
+  const unsupported = Object.entries({ ...commonUnsupported, ...fields });
+  return (body: Record<string, unknown>, context: z.RefinementCtx): void => {
+    for (const [field, neutral] of unsupported) {
+      const value = Object.hasOwn(body, field) ? body[field] : undefined;
+      if (value === undefined || value === null || neutral.some((n) => isDeepStrictEqual(n, value))) continue;
+      const instead = neutral.map((n) => ` or set it to ${JSON.stringify(n)}`).join('');
+      context.addIssue({
+        code: 'custom',
+        path: [field],
+        message: `is not supported by this server: leave it out${instead}`,
+        params: { code: 'unsupported_parameter' },
+      });
+    }
+    if (body.stream_options != null && body.stream !== true) {
+      context.addIssue({
+        code: 'custom',
+        path: ['stream_options'],
+        message: 'is only allowed when `stream` is true',
+      });
+    }
+  };
+}
+
+const TokenUsage = z
+  .object({
+    prompt_tokens: z.int(),
+    completion_tokens: z.int(),
+    total_tokens: z.int(),
+    prompt_tokens_details: z.object({ cached_tokens: z.int() }),
+  })
+  .openapi('Usage');
+
+export const responseFields = {
+  id: z.string(),
+  created: z.int().describe('Unix seconds.'),
+  model: z.string(),
+  system_fingerprint: z.string().describe('Same fingerprint, seed and request: same answer.'),
+  usage: TokenUsage,
+};
+
+export const finishFields = {
+  finish_reason: z.enum(['stop', 'length']),
+  stop_reason: z
+    .union([z.string(), z.int()])
+    .nullable()
+    .describe("The stop string or token id that ended the choice; null for the model's own end."),
+};
+
+export const ErrorResponse = z
+  .object({
+    error: z.object({
+      message: z.string(),
+      type: z.string(),
+      param: z.string().nullable(),
+      code: z.string().nullable(),
+    }),
+  })
+  .openapi('Error');
+
+function errorResponse(description: string) {
+  return { description, content: { 'application/json': { schema: ErrorResponse } } };
+}
+
+/** What any route that generates may answer besides a success. */
+export const errorResponses = {
+  400: errorResponse('The request is wrong; `param` names the field.'),
+  401: errorResponse('The API key is missing or wrong.'),
+  404: errorResponse('No such model.'),
+  413: errorResponse('The request body is too large.'),
+  415: errorResponse('The request body is not JSON.'),
+  500: errorResponse('A fault of the server.'),
+  503: errorResponse('The engine is loading or has failed; try again after `Retry-After` seconds.'),
+};

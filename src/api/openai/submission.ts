@@ -1,0 +1,144 @@
+import {
+  EngineUnavailableError,
+  type GeneratedToken,
+  type Generation,
+  type GenerationDelta,
+  type GenerationEvent,
+  type GenerationFinish,
+  type GenerationRequest,
+  type ServedModel,
+  type Usage,
+} from '../../serving/index.js';
+import type { ApiContext } from '../context.js';
+import { merge } from '../merge.js';
+
+/** The end of a choice that has been answered; other reasons become errors. */
+export type ChoiceEnd = GenerationFinish & { reason: 'stop' | 'length' };
+
+/** One HTTP request while it is being answered: a generation for each of its prompts, seen as one. */
+export interface Submission {
+  readonly model: ServedModel;
+  /** Number of choices over all prompts. */
+  readonly choices: number;
+  /** Events of all prompts as they come, once; choice c of prompt p has the index p · n + c. */
+  readonly events: AsyncIterable<GenerationEvent>;
+  /**
+   * To be called with every event, in order: counts it in the metrics and returns it.
+   * @throws EngineUnavailableError when it says that a choice cannot be finished.
+   */
+  take(event: GenerationEvent): GenerationDelta | ChoiceEnd;
+  /** To be called once when nobody reads events any more; aborts what still runs. */
+  end(): void;
+  /** Sums over all prompts: running totals, final once `events` has ended. */
+  usage(): Usage;
+}
+
+/**
+ * Hands one request per prompt to serving. All or none: when one is refused, the others are aborted.
+ *
+ * @param n Choices for each prompt.
+ * @throws RequestError and its kinds, EngineUnavailableError
+ */
+export async function submit(
+  { serving, metrics }: ApiContext,
+  requests: readonly GenerationRequest[],
+  n: number,
+  signal: AbortSignal,
+): Promise<Submission> {
+  const choices = requests.length * n;
+  const timer = metrics.startRequest(choices);
+  const generations: Generation[] = [];
+  const abort = (): void => {
+    for (const generation of generations) generation.abort();
+  };
+  try {
+    for (const request of requests) generations.push(await serving.generate(request, signal));
+  } catch (error) {
+    abort();
+    throw error;
+  }
+  return {
+    model: (generations[0] as Generation).model,
+    choices,
+    events: allEvents(generations, n),
+    take(event) {
+      if (event.type === 'delta') {
+        timer.delta(event.choice);
+        return event;
+      }
+      timer.finish(event.reason);
+      if (isAnswered(event)) return event;
+      throw new EngineUnavailableError('The engine stopped before the answer was complete. Send the request again.');
+    },
+    end() {
+      timer.end();
+      abort();
+    },
+    usage: () => sumUsage(generations),
+  };
+}
+
+function allEvents(generations: readonly Generation[], n: number): AsyncIterable<GenerationEvent> {
+  const [only] = generations;
+  if (only && generations.length === 1) return only.events;
+  return merge(generations.map((generation, prompt) => withChoicesFrom(prompt * n, generation.events)));
+}
+
+async function* withChoicesFrom(
+  first: number,
+  events: AsyncIterable<GenerationEvent>,
+): AsyncGenerator<GenerationEvent> {
+  for await (const event of events) yield { ...event, choice: first + event.choice };
+}
+
+function isAnswered(finish: GenerationFinish): finish is ChoiceEnd {
+  return finish.reason === 'stop' || finish.reason === 'length';
+}
+
+function sumUsage(generations: readonly Generation[]): Usage {
+  const sum: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+  for (const generation of generations) {
+    const usage = generation.usage();
+    sum.promptTokens += usage.promptTokens;
+    sum.cachedTokens += usage.cachedTokens;
+    sum.completionTokens += usage.completionTokens;
+  }
+  return sum;
+}
+
+export interface Choice {
+  text: string;
+  tokens: GeneratedToken[];
+  end: ChoiceEnd;
+}
+
+/** Waits for the whole answer; choices are in the order of their index. */
+export async function collect(submission: Submission): Promise<Choice[]> {
+  const texts = new Array<string>(submission.choices).fill('');
+  const tokens = Array.from(texts, (): GeneratedToken[] => []);
+  const ends: ChoiceEnd[] = [];
+  try {
+    for await (const event of submission.events) {
+      const taken = submission.take(event);
+      if (taken.type === 'finish') {
+        ends.push(taken);
+        continue;
+      }
+      texts[taken.choice] += taken.text;
+      for (const token of taken.tokens) (tokens[taken.choice] as GeneratedToken[]).push(token);
+    }
+  } finally {
+    submission.end();
+  }
+  ends.sort((a, b) => a.choice - b.choice);
+  return ends.map((end) => ({
+    text: texts[end.choice] as string,
+    tokens: tokens[end.choice] as GeneratedToken[],
+    end,
+  }));
+}
+
+/** The fields that say how a choice ended; `stop_reason` is vLLM's. */
+export function toWireFinish({ reason, stopReason }: ChoiceEnd) {
+  return { finish_reason: reason, stop_reason: stopReason };
+}

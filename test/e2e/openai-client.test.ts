@@ -1,0 +1,196 @@
+import OpenAI, { APIConnectionError, AuthenticationError, BadRequestError, NotFoundError } from 'openai';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createServer, type QuireServer } from '../../src/api/create-server.js';
+import { createLogger } from '../../src/telemetry/index.js';
+import { defaultModelPath } from '../support/default-model.js';
+
+const MODEL = 'default-model';
+const API_KEY = 'sk-test';
+const MESSAGES = [{ role: 'user' as const, content: 'What is gravity?' }];
+/** Greedy and short: the same answer every time. */
+const BRIEF = { model: MODEL, temperature: 0, max_tokens: 24 };
+
+let server: QuireServer;
+let client: OpenAI;
+let baseURL: string;
+
+beforeAll(async () => {
+  server = createServer({
+    model: await defaultModelPath(),
+    servedModelName: [MODEL],
+    maxModelLen: 2048,
+    apiKeys: [API_KEY],
+    logger: createLogger({ level: 'warn' }),
+  });
+  const [{ url }] = await Promise.all([server.listen({ port: 0 }), server.serving.whenReady()]);
+  baseURL = `${url}/v1`;
+  client = new OpenAI({ baseURL, apiKey: API_KEY, maxRetries: 0 });
+});
+
+afterAll(() => server?.close(0));
+
+describe('chat completions', () => {
+  test('answer with text and usage', async () => {
+    const completion = await client.chat.completions.create({ ...BRIEF, messages: MESSAGES });
+    expect(completion.object).toBe('chat.completion');
+    expect(completion.model).toBe(MODEL);
+    expect(completion.choices[0]?.message.content).toMatch(/gravity/i);
+    expect(completion.choices[0]?.finish_reason).toBe('length');
+    expect(completion.usage).toMatchObject({ completion_tokens: 24 });
+    expect(completion.usage?.total_tokens).toBe(24 + (completion.usage?.prompt_tokens ?? 0));
+  });
+
+  test('stream the same text as they answer at once, with usage last', async () => {
+    const whole = await client.chat.completions.create({ ...BRIEF, messages: MESSAGES });
+    const stream = await client.chat.completions.create({
+      ...BRIEF,
+      messages: MESSAGES,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let text = '';
+    const finishReasons: string[] = [];
+    let usage: OpenAI.CompletionUsage | null | undefined;
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      if (chunk.choices[0]?.finish_reason) finishReasons.push(chunk.choices[0].finish_reason);
+      usage = chunk.usage;
+    }
+    expect(text).toBe(whole.choices[0]?.message.content);
+    expect(finishReasons).toEqual(['length']);
+    expect(usage).toMatchObject({ prompt_tokens: whole.usage?.prompt_tokens, completion_tokens: 24 });
+  });
+
+  test("work with the client's stream helper", async () => {
+    const stream = client.chat.completions.stream({ ...BRIEF, messages: MESSAGES });
+    let deltas = '';
+    stream.on('content', (delta) => {
+      deltas += delta;
+    });
+    const final = await stream.finalChatCompletion();
+    expect(final.choices[0]?.message.content).toBe(deltas);
+    expect(deltas).not.toBe('');
+  });
+
+  test('give several choices, the same ones for the same seed', async () => {
+    const ask = async () => {
+      const completion = await client.chat.completions.create({
+        ...BRIEF,
+        messages: MESSAGES,
+        temperature: 1,
+        seed: 7,
+        n: 3,
+      });
+      return completion.choices.map((choice) => choice.message.content);
+    };
+    const texts = await ask();
+    expect(new Set(texts).size).toBe(3);
+    expect(await ask()).toEqual(texts);
+  });
+
+  test('give log-probabilities whose texts add up to the answer', async () => {
+    const completion = await client.chat.completions.create({
+      ...BRIEF,
+      messages: MESSAGES,
+      logprobs: true,
+      top_logprobs: 3,
+    });
+    const [choice] = completion.choices;
+    const tokens = choice?.logprobs?.content ?? [];
+    expect(tokens).toHaveLength(24);
+    const bytes = tokens.flatMap((token) => token.bytes ?? []);
+    expect(Buffer.from(bytes).toString()).toBe(choice?.message.content);
+    for (const token of tokens) {
+      expect(token.top_logprobs).toHaveLength(3);
+      // Greedy: the chosen token is the likeliest.
+      expect(token.top_logprobs[0]).toMatchObject({ token: token.token, logprob: token.logprob });
+    }
+  });
+
+  test('end before a stop string', async () => {
+    const whole = await client.chat.completions.create({ ...BRIEF, messages: MESSAGES });
+    const text = whole.choices[0]?.message.content ?? '';
+    const stop = text.slice(10, 14);
+    const stopped = await client.chat.completions.create({ ...BRIEF, messages: MESSAGES, stop });
+    expect(stopped.choices[0]?.finish_reason).toBe('stop');
+    expect(stopped.choices[0]?.message.content).toBe(text.slice(0, text.indexOf(stop)));
+  });
+
+  test('can be left on the way, and the next one is answered', async () => {
+    const stream = await client.chat.completions.create({
+      ...BRIEF,
+      max_tokens: 1000,
+      messages: MESSAGES,
+      stream: true,
+    });
+    for await (const chunk of stream) {
+      if (chunk.choices[0]?.delta.content) break;
+    }
+    const next = await client.chat.completions.create({ ...BRIEF, messages: MESSAGES });
+    expect(next.choices[0]?.finish_reason).toBe('length');
+  });
+});
+
+describe('completions', () => {
+  test('answer several prompts in their order, streamed as well as whole', async () => {
+    const prompt = ['The sun is', 'Water is made of'];
+    const whole = await client.completions.create({ ...BRIEF, prompt, echo: true });
+    expect(whole.choices.map((choice) => choice.index)).toEqual([0, 1]);
+    for (const choice of whole.choices) expect(choice.text.startsWith(prompt[choice.index] as string)).toBe(true);
+
+    const texts = ['', ''];
+    const stream = await client.completions.create({ ...BRIEF, prompt, echo: true, stream: true });
+    for await (const chunk of stream) {
+      for (const choice of chunk.choices) texts[choice.index] += choice.text;
+    }
+    expect(texts).toEqual(whole.choices.map((choice) => choice.text));
+  });
+
+  test('give legacy log-probabilities', async () => {
+    const { choices } = await client.completions.create({ ...BRIEF, prompt: 'The sun is', logprobs: 2 });
+    expect(choices[0]?.logprobs?.tokens).toHaveLength(24);
+    expect(choices[0]?.logprobs?.text_offset?.[0]).toBe(0);
+  });
+});
+
+describe('models', () => {
+  test('are listed and found', async () => {
+    const listed = [];
+    for await (const model of client.models.list()) listed.push(model.id);
+    expect(listed).toEqual([MODEL]);
+    expect(await client.models.retrieve(MODEL)).toMatchObject({ id: MODEL, object: 'model' });
+  });
+});
+
+describe("errors arrive as the client's own classes", () => {
+  test('an unknown model', async () => {
+    const asked = client.chat.completions.create({ ...BRIEF, model: 'gpt-4', messages: MESSAGES });
+    const error = await asked.catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(NotFoundError);
+    expect(error).toMatchObject({ status: 404, code: 'model_not_found', param: 'model' });
+  });
+
+  test('a parameter out of its range', async () => {
+    const asked = client.chat.completions.create({ ...BRIEF, temperature: 3, messages: MESSAGES });
+    const error = await asked.catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(BadRequestError);
+    expect(error).toMatchObject({ status: 400, type: 'invalid_request_error', param: 'temperature' });
+  });
+
+  test('a prompt that is too long', async () => {
+    const messages = [{ role: 'user' as const, content: 'word '.repeat(3000) }];
+    const error = await client.chat.completions.create({ ...BRIEF, messages }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(BadRequestError);
+    expect(error).toMatchObject({ code: 'context_length_exceeded' });
+  });
+
+  test('a wrong key', async () => {
+    const stranger = new OpenAI({ baseURL, apiKey: 'sk-wrong', maxRetries: 0 });
+    await expect(stranger.models.list()).rejects.toBeInstanceOf(AuthenticationError);
+  });
+
+  test('a server that is not there', async () => {
+    const nowhere = new OpenAI({ baseURL: 'http://127.0.0.1:1/v1', apiKey: API_KEY, maxRetries: 0 });
+    await expect(nowhere.models.list()).rejects.toBeInstanceOf(APIConnectionError);
+  });
+});

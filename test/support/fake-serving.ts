@@ -1,0 +1,185 @@
+import {
+  type GeneratedToken,
+  type Generation,
+  type GenerationEvent,
+  type GenerationRequest,
+  ModelNotFoundError,
+  type ServedModel,
+  type Serving,
+  type ServingState,
+} from '../../src/serving/index.js';
+
+export const fakeModel: ServedModel = {
+  id: 'fake-model',
+  created: 1_700_000_000,
+  maxModelLen: 4096,
+  info: {
+    modelPath: '/models/fake.gguf',
+    modelDescription: 'fake 1B Q8_0',
+    parameters: 1_000_000_000,
+    weightBytes: 1_000_000_000,
+    vocabSize: 256,
+    maxModelLen: 4096,
+    blockSize: 16,
+    numBlocks: 1024,
+    kvCacheBytes: 2 ** 28,
+    maxNumSeqs: 64,
+    maxNumBatchedTokens: 512,
+    threads: 2,
+    kvBackend: 'pages',
+    kernel: 'portable',
+    cpuBackend: 'x64',
+    batchInvariant: true,
+    batchInvariantReason: 'Q8_0 is invariant at every batch size',
+    rowPadding: 1,
+    loadMs: 1,
+  },
+};
+
+export interface FakeServing extends Serving {
+  /** What was asked of it, in order. */
+  readonly requests: GenerationRequest[];
+  /** Ids of the generations that were aborted before their end. */
+  readonly aborted: string[];
+  /** Events handed to readers so far. */
+  eventsRead: number;
+  setState(state: ServingState): void;
+}
+
+/** What a generation says: its events in order; it may throw, or wait for things outside. */
+export type Script = (request: GenerationRequest) => Iterable<GenerationEvent> | AsyncIterable<GenerationEvent>;
+
+/** A serving without a model: every generation follows a script, one event per read. */
+export function fakeServing(script: Script = replies('Hello', ' there', '!')): FakeServing {
+  let state: ServingState = { state: 'ready' };
+
+  const resolveModel = (name = 'default'): ServedModel => {
+    if (name !== 'default' && name !== fakeModel.id && name !== 'org/fake') throw new ModelNotFoundError(name);
+    return fakeModel;
+  };
+
+  const serving: FakeServing = {
+    requests: [],
+    aborted: [],
+    eventsRead: 0,
+    setState(next) {
+      state = next;
+    },
+    state: () => state,
+    models: () => [fakeModel],
+    resolveModel,
+    async generate(request, signal) {
+      serving.requests.push(request);
+      return startScript(serving, request, resolveModel(request.model), script, signal);
+    },
+    stats: () => ({
+      runningSequences: 3,
+      waitingRequests: 2,
+      blocksTotal: 1024,
+      blocksUsed: 20,
+      blocksCached: 4,
+      blocksFree: 1000,
+      steps: 7,
+      promptTokensComputed: 70,
+      generatedTokens: 30,
+      prefixQueriedTokens: 100,
+      prefixHitTokens: 30,
+      preemptions: 1,
+      decodeMs: 1,
+      stepMs: 2,
+    }),
+    async close() {
+      state = { state: 'closed' };
+    },
+  };
+  return serving;
+}
+
+function startScript(
+  serving: FakeServing,
+  request: GenerationRequest,
+  model: ServedModel,
+  script: Script,
+  signal?: AbortSignal,
+): Generation {
+  const promptTokens = request.prompt.kind === 'tokens' ? request.prompt.tokenIds.length : 10;
+  let completionTokens = 0;
+  let ended = false;
+  let abort = (): void => {};
+  const aborted = new Promise<'aborted'>((resolve) => {
+    abort = () => {
+      if (!ended) serving.aborted.push(request.id);
+      ended = true;
+      resolve('aborted');
+    };
+  });
+  signal?.addEventListener('abort', () => abort());
+
+  async function* events(): AsyncGenerator<GenerationEvent> {
+    const source = toAsync(script(request));
+    try {
+      for (;;) {
+        const next = await Promise.race([source.next(), aborted]);
+        if (next === 'aborted') {
+          yield finish(0, 'abort');
+          return;
+        }
+        if (next.done) break;
+        serving.eventsRead += 1;
+        if (next.value.type === 'delta') completionTokens += 1;
+        yield next.value;
+      }
+      ended = true;
+    } finally {
+      abort();
+    }
+  }
+
+  return {
+    id: request.id,
+    model,
+    promptTokenIds: new Int32Array(promptTokens),
+    events: events(),
+    usage: () => ({ promptTokens, cachedTokens: 4, completionTokens }),
+    abort: () => abort(),
+  };
+}
+
+async function* toAsync<T>(source: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T> {
+  yield* source;
+}
+
+/** Every choice says these words, one delta each, all choices in turn; log-probabilities come if asked for. */
+export function replies(...words: string[]): Script {
+  return function* (request) {
+    const choices = Array.from({ length: request.n ?? 1 }, (_, choice) => choice);
+    for (const word of words) {
+      for (const choice of choices) yield delta(choice, word, request.sampling.logprobs ?? undefined);
+    }
+    for (const choice of choices) yield finish(choice, 'stop');
+  };
+}
+
+/** @param alternatives How many likeliest tokens come with it; left out: no log-probabilities. */
+export function delta(choice: number, text: string, alternatives?: number): GenerationEvent {
+  return { type: 'delta', choice, text, tokens: alternatives === undefined ? [] : [token(text, alternatives)] };
+}
+
+export function finish(
+  choice: number,
+  reason: 'stop' | 'length' | 'abort' | 'error',
+  stopReason: string | number | null = null,
+): GenerationEvent {
+  return { type: 'finish', choice, reason, stopReason };
+}
+
+function token(text: string, alternatives: number): GeneratedToken {
+  const named = (name: string, logprob: number) => ({
+    tokenId: name.length,
+    token: name,
+    bytes: [...Buffer.from(name)],
+    logprob,
+  });
+  const top = [named(text, -0.25), named(`${text}?`, -1.5), named(`${text}…`, Number.NEGATIVE_INFINITY)];
+  return { ...named(text, -0.25), top: top.slice(0, alternatives) };
+}
