@@ -39,9 +39,13 @@ export interface SampleRequest {
  */
 export class Sampler {
   private readonly work: Float32Array;
+  private readonly weights: Float64Array;
+  private readonly allTokens: Int32Array;
 
   constructor(vocabSize: number) {
     this.work = new Float32Array(vocabSize);
+    this.weights = new Float64Array(vocabSize);
+    this.allTokens = Int32Array.from({ length: vocabSize }, (_, token) => token);
   }
 
   /** @param logits [vocabSize]; not changed */
@@ -49,8 +53,7 @@ export class Sampler {
     const { sampling, choice, position } = request;
     const adjusted = this.adjust(logits, request);
     if (sampling.temperature === 0) return argMax(adjusted);
-    const candidates = filter(adjusted, sampling);
-    return draw(candidates, uniform(sampling.seed, choice, position));
+    return draw(this.filter(adjusted, sampling), uniform(sampling.seed, choice, position));
   }
 
   /** Logits after bans, biases and penalties: the given ones when there are none, else a copy valid until the next call. */
@@ -62,6 +65,17 @@ export class Sampler {
     if (history) penalize(work, history, sampling);
     for (const token of banned) work[token] = Number.NEGATIVE_INFINITY;
     return work;
+  }
+
+  private filter(logits: Float32Array, sampling: SamplingParams): Candidates {
+    const { temperature, topK, topP, minP, typicalP } = sampling;
+    let tokens = this.allTokens;
+    if (topK > 0 && topK < logits.length) tokens = topIndices(logits, topK);
+    if (minP > 0) tokens = atLeast(tokens, logits, logits[argMax(logits)] + temperature * Math.log(minP));
+    let candidates = weigh(tokens, logits, temperature, this.weights);
+    if (topP < 1) candidates = likeliest(candidates, candidates.logits, topP);
+    if (typicalP < 1) candidates = likeliest(candidates, typicality(candidates), typicalP);
+    return candidates;
   }
 }
 
@@ -80,95 +94,75 @@ function penalize(logits: Float32Array, history: TokenHistory, sampling: Samplin
   }
 }
 
-/** Tokens that may be drawn, with weights proportional to their probabilities. */
+/** Tokens that may be drawn, with their logits and weights proportional to their probabilities. */
 interface Candidates {
   tokens: Int32Array;
+  logits: Float32Array;
   weights: Float64Array;
-  /** Sum of weights, in order. */
+  /** Sum of the weights, in order. */
   total: number;
 }
 
-function filter(logits: Float32Array, sampling: SamplingParams): Candidates {
-  const { temperature, topK, topP, minP, typicalP } = sampling;
-  let candidates = topK > 0 && topK < logits.length ? likeliest(logits, topK, temperature) : all(logits, temperature);
-  if (minP > 0) {
-    // The likeliest token's weight is exactly 1.
-    candidates = keep(candidates, (i) => candidates.weights[i] >= minP);
-  }
-  if (topP < 1) candidates = nucleus(candidates, topP);
-  if (typicalP < 1) candidates = typical(candidates, typicalP);
-  return candidates;
+function atLeast(tokens: Int32Array, logits: Float32Array, lowest: number): Int32Array {
+  return tokens.filter((token) => logits[token] >= lowest);
 }
 
-function likeliest(logits: Float32Array, k: number, temperature: number): Candidates {
-  const tokens = topIndices(logits, k);
-  return weigh(tokens, logits, logits[tokens[0]], temperature);
-}
-
-function all(logits: Float32Array, temperature: number): Candidates {
-  const tokens = new Int32Array(logits.length);
-  for (let i = 0; i < tokens.length; i++) tokens[i] = i;
-  return weigh(tokens, logits, logits[argMax(logits)], temperature);
-}
-
-function weigh(tokens: Int32Array, logits: Float32Array, highest: number, temperature: number): Candidates {
-  const weights = new Float64Array(tokens.length);
+/** @param scratch at least as long as `tokens`; the weights are written there */
+function weigh(tokens: Int32Array, logits: Float32Array, temperature: number, scratch: Float64Array): Candidates {
+  const isAll = tokens.length === logits.length;
+  const own = isAll ? logits : Float32Array.from(tokens, (token) => logits[token]);
+  const highest = own[argMax(own)];
+  const weights = scratch.subarray(0, own.length);
   let total = 0;
-  for (let i = 0; i < tokens.length; i++) {
-    const weight = Math.exp((logits[tokens[i]] - highest) / temperature);
+  for (let i = 0; i < own.length; i++) {
+    const weight = Math.exp((own[i] - highest) / temperature);
     weights[i] = weight;
     total += weight;
   }
-  return { tokens, weights, total };
+  return { tokens, logits: own, weights, total };
 }
 
-/** The candidates for which `wanted(index)` holds, in the same order. */
-function keep(candidates: Candidates, wanted: (index: number) => boolean): Candidates {
-  const order: number[] = [];
-  for (let i = 0; i < candidates.tokens.length; i++) if (wanted(i)) order.push(i);
-  return select(candidates, order);
+/** How many candidates to rank before looking whether they are enough; sorting a whole vocabulary takes long. */
+const RANKED_FIRST = [64, 1024];
+
+/**
+ * The candidates of the highest `scores`, as many as it takes for their probabilities to sum to `mass`: with logits as
+ * scores this is nucleus sampling (Holtzman et al. 2019).
+ */
+function likeliest(candidates: Candidates, scores: Float32Array, mass: number): Candidates {
+  for (const count of RANKED_FIRST) {
+    const { indices, isEnough } = reach(candidates, topIndices(scores, count), mass);
+    if (isEnough) return select(candidates, indices);
+  }
+  return select(candidates, reach(candidates, topIndices(scores, scores.length), mass).indices);
 }
 
-function select({ tokens, weights }: Candidates, order: readonly number[]): Candidates {
+/** The shortest beginning of `order` whose weights reach `mass` of the total; all of it when they do not. */
+function reach({ weights, total }: Candidates, order: Int32Array, mass: number) {
+  let sum = 0;
+  for (let count = 0; count < order.length; count++) {
+    sum += weights[order[count]];
+    if (sum >= mass * total) return { indices: order.subarray(0, count + 1), isEnough: true };
+  }
+  return { indices: order, isEnough: false };
+}
+
+function select({ tokens, logits, weights }: Candidates, indices: Int32Array): Candidates {
   const kept = {
-    tokens: Int32Array.from(order, (i) => tokens[i]),
-    weights: Float64Array.from(order, (i) => weights[i]),
+    tokens: indices.map((i) => tokens[i]),
+    logits: Float32Array.from(indices, (i) => logits[i]),
+    weights: Float64Array.from(indices, (i) => weights[i]),
     total: 0,
   };
   for (const weight of kept.weights) kept.total += weight;
   return kept;
 }
 
-/** The shortest prefix of `order` whose weights reach `mass` of the total; never empty. */
-function reach({ weights, total }: Candidates, order: number[], mass: number): number[] {
-  let sum = 0;
-  for (let count = 0; count < order.length; count++) {
-    sum += weights[order[count]];
-    if (sum >= mass * total) return order.slice(0, count + 1);
-  }
-  return order;
-}
-
-/** Nucleus sampling (Holtzman et al. 2019): the fewest tokens whose probabilities sum to `topP`. */
-function nucleus(candidates: Candidates, topP: number): Candidates {
-  // Tokens lighter than this cannot sum to more than 1 − topP, so the nucleus is complete without them: no need to sort
-  // the whole vocabulary.
-  const negligible = ((1 - topP) * candidates.total) / candidates.tokens.length;
-  const order: number[] = [];
-  for (let i = 0; i < candidates.tokens.length; i++) if (candidates.weights[i] >= negligible) order.push(i);
-  order.sort((a, b) => candidates.weights[b] - candidates.weights[a] || a - b);
-  return select(candidates, reach(candidates, order, topP));
-}
-
-/** Locally typical sampling (Meister et al. 2022): tokens whose information is closest to the expected one. */
-function typical(candidates: Candidates, typicalP: number): Candidates {
-  const { weights, total } = candidates;
-  const information = Float64Array.from(weights, (weight) => -Math.log(weight / total));
+/** Locally typical sampling (Meister et al. 2022) prefers tokens whose information is closest to the expected one. */
+function typicality({ weights, total }: Candidates): Float32Array {
   let entropy = 0;
-  for (let i = 0; i < weights.length; i++) if (weights[i] > 0) entropy += (weights[i] / total) * information[i];
-  const distance = information.map((value) => Math.abs(value - entropy));
-  const order = Array.from(weights.keys()).sort((a, b) => distance[a] - distance[b] || a - b);
-  return select(candidates, reach(candidates, order, typicalP));
+  for (const weight of weights) if (weight > 0) entropy -= (weight / total) * Math.log(weight / total);
+  return Float32Array.from(weights, (weight) => -Math.abs(-Math.log(weight / total) - entropy));
 }
 
 /** Inverse-transform sampling with u in [0, 1). */
