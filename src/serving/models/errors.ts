@@ -1,0 +1,10 @@
+/** A model could not be found, fetched, checked or re-encoded. `hint` says what the user can do about it. */
+export class ModelResolveError extends Error {
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.hint = hint;
+  }
+}
