@@ -1,5 +1,6 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { createServing, type LoadingServing, type ServingOptionsInput } from '../serving/index.js';
+import { createLogger } from '../telemetry/index.js';
 import { type AppOptions, createApp } from './app.js';
 import { type ListenOptions, listen, type RunningServer } from './server.js';
 
@@ -27,8 +28,8 @@ export interface QuireServer {
  * ```
  */
 export function createServer(options: ServerOptions = {}): QuireServer {
-  const { apiKeys, allowedOrigins, maxBodyBytes, logger, ...servingOptions } = options;
-  const serving = createServing(servingOptions);
+  const { apiKeys, allowedOrigins, maxBodyBytes, logger = createLogger(), ...servingOptions } = options;
+  const serving = createServing(servingOptions, { onLog: (level, message) => logger[level](message) });
   const app = createApp(serving, { apiKeys, allowedOrigins, maxBodyBytes, logger });
   const listening: RunningServer[] = [];
   return {

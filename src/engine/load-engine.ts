@@ -4,9 +4,9 @@ import { type Llama, type LlamaContext, type LlamaModel, loadLlama } from '../ll
 import { Engine } from './engine.js';
 import { Executor, MAX_ROW_PADDING } from './executor.js';
 import { pageShapeFor } from './page-support.js';
-import type { EngineConfig, EngineInfo, LogLevel } from './protocol.js';
+import { type EngineConfig, type EngineInfo, type LogLevel, MAX_SEQUENCES } from './protocol.js';
 import { SELF_TEST_TOKENS, selfTest } from './self-test.js';
-import { chooseSizes, type EngineSizes, MAX_SEQUENCES } from './sizes.js';
+import { chooseSizes, type EngineSizes } from './sizes.js';
 
 export interface LoadHooks {
   onProgress(phase: string, fraction: number): void;

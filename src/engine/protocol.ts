@@ -8,6 +8,12 @@
 
 export const PROTOCOL_VERSION = 1;
 
+/**
+ * Most sequences that an engine runs at once: a step gives every sequence an id of its own, llama.cpp has 256 of them,
+ * and padding rows take one.
+ */
+export const MAX_SEQUENCES = 255;
+
 /** How the tokens of a request are chosen. All fields are set: defaults belong to the API, not to the engine. */
 export interface SamplingParams {
   /** 0 means greedy. */

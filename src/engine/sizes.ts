@@ -1,4 +1,4 @@
-import type { EngineConfig } from './protocol.js';
+import { type EngineConfig, MAX_SEQUENCES } from './protocol.js';
 
 /** What sizes are chosen from: facts of the model and of the machine. */
 export interface SizeFacts {
@@ -33,11 +33,8 @@ export class SizeError extends Error {
   }
 }
 
-/** A step gives every sequence an id of its own, llama.cpp has 256 of them, and padding rows take one. */
-export const MAX_SEQUENCES = 255;
-
 /** Share of the free memory that the KV cache takes when nobody says how much. It is only committed as it fills. */
-const MEMORY_SHARE = 0.4;
+const MEMORY_SHARE = 0.25;
 
 /**
  * Turns a configuration with zeros for "choose" into sizes. The KV cache gets room for every slot at full length, but

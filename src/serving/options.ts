@@ -1,8 +1,6 @@
 import { z } from 'zod';
+import { MAX_SEQUENCES } from '../engine/protocol.js';
 import { DEFAULT_MODEL } from './models/index.js';
-
-/** llama.cpp's limit on sequences in one batch, LLAMA_MAX_SEQ. */
-const MAX_SEQUENCES = 256;
 
 const MODEL_REFERENCE = 'a GGUF file, hf:user/repo[:quant], an https URL, or a name of the catalog';
 const MEMORY_SIZE = 'a number of bytes, or a size such as 512MiB or 2GiB';

@@ -38,7 +38,9 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       deployments.add(deploymentOf(backend, options));
       state = { state: 'ready' };
       backend.engine.closed.then((failure) => {
-        if (failure !== undefined) fail(failure.reason, failure.hint);
+        if (failure === undefined) return;
+        fail(failure.reason, failure.hint);
+        parts.onLog?.('error', [failure.reason, failure.hint].filter(Boolean).join(' '));
       });
     },
     (error) => {

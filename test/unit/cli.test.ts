@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type BannerFacts, banner } from '../../src/cli/banner.js';
 import { CliError, describeError } from '../../src/cli/cli-error.js';
 import { parseNumber, parsePort } from '../../src/cli/flags.js';
 import { formatBytes } from '../../src/cli/format.js';
+import { serveCommand } from '../../src/cli/serve.js';
 
 const facts: BannerFacts = {
   version: '1.2.3',
@@ -85,5 +87,16 @@ describe('flag values', () => {
   it('are ports only from 0 to 65535', () => {
     expect([parsePort('0'), parsePort('65535')]).toEqual([0, 65535]);
     for (const bad of ['-1', '65536', '80.5', 'http']) expect(() => parsePort(bad)).toThrow();
+  });
+});
+
+describe('the README', () => {
+  it('lists the flags of serve with their defaults', () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+    const rows = readme.split('\n').flatMap((line) => {
+      const [, flags, defaultValue] = line.match(/^\| `(--[^`]+)`\s+\| (?:`([^`]+)`)?/) ?? [];
+      return flags === undefined ? [] : [[flags, defaultValue]];
+    });
+    expect(rows).toEqual(serveCommand().options.map(({ flags, defaultValue }) => [flags, defaultValue?.toString()]));
   });
 });

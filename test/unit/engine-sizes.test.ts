@@ -27,7 +27,7 @@ describe('chooseSizes', () => {
           expect(error).toBeInstanceOf(SizeError);
           return;
         }
-        expect(sizes.kvCacheBytes).toBeLessThanOrEqual(config.kvCacheBytes || availableMemory * 0.4);
+        expect(sizes.kvCacheBytes).toBeLessThanOrEqual(config.kvCacheBytes || availableMemory * 0.25);
         expect(sizes.maxModelLen).toBeLessThanOrEqual(sizes.numBlocks * sizes.blockSize);
         if (config.maxModelLen) expect(sizes.maxModelLen).toBe(config.maxModelLen);
       }),

@@ -50,8 +50,8 @@ describe('serving options', () => {
     [{ threads: -1 }, '--threads must be a whole number from 0 to 1024, not -1.'],
     [{ threads: 'many' }, '--threads must be a whole number from 0 to 1024, not "many".'],
     [{ threads: '' }, '--threads must be a whole number from 0 to 1024, not "".'],
-    [{ maxNumSeqs: 257 }, '--max-num-seqs must be a whole number from 1 to 256, not 257.'],
-    [{ maxNumSeqs: 1.5 }, '--max-num-seqs must be a whole number from 1 to 256, not 1.5.'],
+    [{ maxNumSeqs: 256 }, '--max-num-seqs must be a whole number from 1 to 255, not 256.'],
+    [{ maxNumSeqs: 1.5 }, '--max-num-seqs must be a whole number from 1 to 255, not 1.5.'],
     [{ blockSize: 17 }, '--block-size must be one of 16, 32, 64, not 17.'],
     [
       { kvCacheMemory: 'lots' },
