@@ -1,0 +1,46 @@
+/*
+ * As much of ggml's structures as we read and write, so that neither its headers nor its build are needed. The loaded
+ * library proves the mirror right before it is used: quire_check_layout in ggml_abi.c.
+ */
+#ifndef QUIRE_GGML_ABI_H
+#define QUIRE_GGML_ABI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { GGML_TYPE_F32 = 0 };
+
+struct ggml_tensor {
+    int32_t type;
+    void *buffer;
+    int64_t ne[4]; /* elements, fastest dimension first */
+    size_t nb[4];  /* strides in bytes */
+    int32_t op;
+    int32_t op_params[16];
+    int32_t flags;
+    struct ggml_tensor *src[10];
+    struct ggml_tensor *view_src;
+    size_t view_offs;
+    void *data;
+    char name[64];
+};
+
+typedef void ggml_custom_function(struct ggml_tensor *node, int thread, int threads, void *user_data);
+
+/* What op_params of a custom node hold. */
+struct ggml_custom_params {
+    ggml_custom_function *function;
+    int32_t n_tasks;
+    void *user_data;
+};
+
+enum { GGML_N_TASKS_MAX = -1 }; /* as many tasks as the graph has threads */
+
+/* What the first three op_params of a flash attention node hold. */
+struct ggml_flash_attention_params {
+    float scale;
+    float max_bias;
+    float logit_softcap;
+};
+
+#endif

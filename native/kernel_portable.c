@@ -1,0 +1,118 @@
+/*
+ * Any machine: GNU vector types, which gcc and clang turn into whatever the target has. Products are rounded before
+ * they are added (the build forbids contraction), so the bits are the same whatever the vector width.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+
+/* Sums that fit the register file beside the operands: AVX-512 and NEON have 32 registers, SSE and AVX 16. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define MULTIPLY_STEP 6
+#else
+#define MULTIPLY_STEP 2
+#endif
+
+#define TARGET
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t int_vec __attribute__((vector_size(LANES * 4)));
+
+INLINE vec vec_load(const float *p) {
+    vec x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+INLINE void vec_store(float *p, vec x) { memcpy(p, &x, sizeof x); }
+INLINE vec vec_splat(float x) { return x - (vec){0}; }
+INLINE vec vec_add(vec a, vec b) { return a + b; }
+INLINE vec vec_subtract(vec a, vec b) { return a - b; }
+INLINE vec vec_multiply(vec a, vec b) { return a * b; }
+INLINE vec vec_multiply_add(vec a, vec b, vec c) { return a * b + c; }
+
+INLINE vec choose(int_vec condition, vec yes, vec no) {
+    return (vec)(((int_vec)yes & condition) | ((int_vec)no & ~condition));
+}
+
+INLINE vec vec_max(vec a, vec b) { return choose(a > b, a, b); }
+
+/* Where floats are this large they are whole numbers: adding rounds to the nearest, ties to even. */
+INLINE vec vec_round(vec x) {
+    const vec large = vec_splat(0x1.8p23f);
+    return (x + large) - large;
+}
+
+INLINE vec vec_times_power_of_two(vec x, vec n) {
+    return x * (vec)((__builtin_convertvector(n, int_vec) + 127) << 23);
+}
+
+INLINE vec vec_first(vec x, int count, vec other) {
+    int_vec lane;
+    for (int i = 0; i < LANES; i++) lane[i] = i;
+    return choose(lane < count, x, other);
+}
+
+INLINE float highest_lane(vec x) {
+    float highest = x[0];
+    for (int i = 1; i < LANES; i++) highest = x[i] > highest ? x[i] : highest;
+    return highest;
+}
+
+#include "kernel_template.h"
+
+INLINE float float_of_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+INLINE uint32_t bits_of_float(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* A half's exponent and fraction in a float's place mean 2^-112 of its value, subnormals included. */
+INLINE float float_of_half(uint16_t half) {
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    const float magnitude = float_of_bits((uint32_t)(half & 0x7fff) << 13) * 0x1p112f;
+    const uint32_t special = magnitude >= 0x1p16f ? 0x7f800000 : 0; /* infinity and NaN: the exponent is all ones */
+    return float_of_bits(bits_of_float(magnitude) | special | sign);
+}
+
+/* To the nearest half, ties to even. */
+INLINE uint16_t half_of_float(float x) {
+    const uint32_t sign = bits_of_float(x) >> 16 & 0x8000;
+    const uint32_t magnitude = bits_of_float(x) & 0x7fffffff;
+    /* Normal: drop 13 bits of fraction, and rebias the exponent from 127 to 15. */
+    const uint32_t normal = ((magnitude + 0xfff + (magnitude >> 13 & 1)) >> 13) - (112 << 10);
+    /* Subnormal: a multiple of 2^-24, which in this binade is one unit in a float's last place. */
+    const uint32_t subnormal = bits_of_float(float_of_bits(magnitude) + 0.5f) - bits_of_float(0.5f);
+    uint32_t half = magnitude < 0x38800000 ? subnormal : normal; /* 2^-14, the least normal half */
+    half = magnitude >= 0x477ff000 ? 0x7c00 : half;              /* 65520 and more round to infinity */
+    half = magnitude > 0x7f800000 ? 0x7e00 : half;               /* NaN */
+    return (uint16_t)(half | sign);
+}
+
+static void widen(const uint16_t *source, float *target, ptrdiff_t target_stride, int count) {
+    for (int i = 0; i < count; i++) {
+        for (int j = 0; j < PAGE_TOKENS; j++) {
+            target[i * target_stride + j] = float_of_half(source[i * PAGE_TOKENS + j]);
+        }
+    }
+}
+
+static void narrow(const float *source, uint16_t *target, int count) {
+    for (int i = 0; i < count; i++) target[i] = half_of_float(source[i]);
+}
+
+const struct kernel kernel_portable = {"portable", widen, narrow, multiply, fold};

@@ -1,0 +1,4 @@
+export { AttentionError } from './attention-error.js';
+export { buildKernel, type KernelBuild, KernelBuildError } from './build-kernel.js';
+export { PAGE_TOKENS, type PageShape, pageBytes, supportsHeadSize } from './page-shape.js';
+export { type KernelLevel, PagedAttention, type PagedAttentionOptions } from './paged-attention.js';

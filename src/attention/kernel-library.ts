@@ -1,0 +1,133 @@
+/** The functions of native/quire_attention.h that TypeScript calls; that header says what each does. */
+import koffi, { type KoffiFunc } from 'koffi';
+import { AttentionError } from './attention-error.js';
+
+/** An address in native memory. */
+export type Pointer = bigint;
+
+/** `struct quire_op_codes`. */
+export interface OpCodes {
+  set_rows: number;
+  flash_attention: number;
+  custom: number;
+}
+
+/** `struct quire_layout_probe`. */
+export interface LayoutProbe {
+  tensor: Pointer;
+  name: string;
+  cache: Pointer;
+  rows: Pointer;
+  indices: Pointer;
+  set_rows: Pointer;
+  query: Pointer;
+  key: Pointer;
+  value: Pointer;
+  mask: Pointer;
+  sinks: Pointer;
+  flash_attention: Pointer;
+  custom: Pointer;
+  function: Pointer;
+  user_data: Pointer;
+}
+
+/** `QUIRE_ERROR_BYTES`. */
+const ERROR_BYTES = 256;
+
+const OP_CODES = koffi.struct('quire_op_codes', {
+  set_rows: 'int32_t',
+  flash_attention: 'int32_t',
+  custom: 'int32_t',
+});
+
+const LAYOUT_PROBE = koffi.struct('quire_layout_probe', {
+  tensor: 'void *',
+  name: 'const char *',
+  cache: 'void *',
+  rows: 'void *',
+  indices: 'void *',
+  set_rows: 'void *',
+  query: 'void *',
+  key: 'void *',
+  value: 'void *',
+  mask: 'void *',
+  sinks: 'void *',
+  flash_attention: 'void *',
+  custom: 'void *',
+  function: 'void *',
+  user_data: 'void *',
+});
+
+export type KernelLibrary = ReturnType<typeof loadKernelLibrary>;
+
+/** @throws AttentionError when the file is not a kernel library of this version. */
+export function loadKernelLibrary(path: string) {
+  try {
+    return bind(path);
+  } catch (error) {
+    throw new AttentionError(`cannot load the attention kernel: ${(error as Error).message}`);
+  }
+}
+
+function bind(path: string) {
+  const library = koffi.load(path);
+  return {
+    checkLayout: library.func('quire_check_layout', 'const char *', [
+      koffi.pointer(LAYOUT_PROBE),
+      koffi.out(koffi.pointer(OP_CODES)),
+    ]) as KoffiFunc<(probe: LayoutProbe, codes: OpCodes) => string | null>,
+    bestLevel: library.func('const char *quire_best_level()') as KoffiFunc<() => string>,
+    open: library.func('quire_open', 'void *', [
+      'int32_t',
+      'int32_t',
+      'int32_t',
+      'int32_t',
+      'const char *',
+      koffi.pointer(OP_CODES),
+      'void *',
+    ]) as KoffiFunc<
+      (
+        layers: number,
+        kvHeads: number,
+        headSize: number,
+        pages: number,
+        level: string,
+        codes: OpCodes,
+        error: Uint8Array,
+      ) => Pointer | null
+    >,
+    close: library.func('void quire_close(void *handle)') as KoffiFunc<(handle: Pointer) => void>,
+    evalCallback: library.func('void *quire_eval_callback()') as KoffiFunc<() => Pointer>,
+    beginStep: library.func(
+      'int32_t quire_begin_step(void *handle, int32_t rows, const int32_t *positions, const int32_t *slots, ' +
+        'const int32_t *table_offsets, const int32_t *tables, int32_t table_entries, void *error)',
+    ) as KoffiFunc<
+      (
+        handle: Pointer,
+        rows: number,
+        positions: Int32Array,
+        slots: Int32Array,
+        tableOffsets: Int32Array,
+        tables: Int32Array,
+        tableEntries: number,
+        error: Uint8Array,
+      ) => number
+    >,
+    copyPage: library.func('int32_t quire_copy_page(void *handle, int32_t source, int32_t target)') as KoffiFunc<
+      (handle: Pointer, source: number, target: number) => number
+    >,
+    takeError: library.func('const char *quire_take_error(void *handle)') as KoffiFunc<
+      (handle: Pointer) => string | null
+    >,
+  };
+}
+
+/** Room for the error message of a native call. */
+export function errorBuffer(): Uint8Array {
+  return new Uint8Array(ERROR_BYTES);
+}
+
+/** The message that a native call left in its buffer. */
+export function errorText(buffer: Uint8Array): string {
+  return Buffer.from(buffer.subarray(0, buffer.indexOf(0))).toString();
+}

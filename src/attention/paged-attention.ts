@@ -1,0 +1,126 @@
+import { AttentionError } from './attention-error.js';
+import { learnGgmlLayout } from './ggml-layout.js';
+import { errorBuffer, errorText, type KernelLibrary, loadKernelLibrary, type Pointer } from './kernel-library.js';
+import { type PageShape, pageBytes, supportsHeadSize } from './page-shape.js';
+
+/** Instruction set of the kernel; `auto` is the fastest that the machine has. */
+export type KernelLevel = 'auto' | 'avx512' | 'portable';
+
+export interface PagedAttentionOptions {
+  shape: PageShape;
+  /** Pages of 16 tokens. Their memory is reserved now and taken as they are written. */
+  pages: number;
+  /** Path of a library that `buildKernel` made. */
+  kernel: string;
+  /** Path of libggml-base of the loaded llama.cpp. */
+  ggmlBaseLibrary: string;
+  level?: KernelLevel;
+}
+
+/**
+ * The key/value pages of one model, and attention over them in place of llama.cpp's own. A llama.cpp context whose
+ * `cb_eval` is {@link evalCallback} with {@link evalCallbackData} writes and reads these pages in every `llama_decode`;
+ * {@link beginStep} tells before each where its rows belong. How it works, and why the results are bit-identical
+ * however requests are batched: native/README.md.
+ */
+export class PagedAttention {
+  /** Instruction set in use, e.g. `avx512`. */
+  readonly level: string;
+  /** Bytes of all pages, keys and values. */
+  readonly bytes: number;
+  /** Address for `llama_context_params.cb_eval`. */
+  readonly evalCallback: bigint;
+  /** Address for `llama_context_params.cb_eval_user_data`. */
+  readonly evalCallbackData: bigint;
+
+  private readonly library: KernelLibrary;
+  private handle: Pointer | undefined;
+
+  /**
+   * @throws AttentionError when the head size is not supported, the kernel does not fit the loaded llama.cpp or the
+   * machine, or the system refuses the memory
+   */
+  constructor(options: PagedAttentionOptions) {
+    const { shape, pages, level = 'auto' } = options;
+    if (!supportsHeadSize(shape.headSize)) {
+      throw new AttentionError(
+        `attention heads of size ${shape.headSize} are not supported`,
+        'Choose a model whose head size is a multiple of 16 up to 256.',
+      );
+    }
+    this.library = loadKernelLibrary(options.kernel);
+    const codes = learnGgmlLayout(options.ggmlBaseLibrary, this.library);
+    this.level = level === 'auto' ? this.library.bestLevel() : level;
+    this.bytes = pages * pageBytes(shape);
+
+    const error = errorBuffer();
+    const handle = this.library.open(shape.layers, shape.kvHeads, shape.headSize, pages, this.level, codes, error);
+    if (handle === null) throw new AttentionError(errorText(error));
+    this.handle = handle;
+    this.evalCallback = this.library.evalCallback();
+    this.evalCallbackData = handle;
+  }
+
+  /**
+   * Announces the rows of the next `llama_decode`, in its order. The arrays are copied; entries from `rows` on are not
+   * looked at.
+   * @param positions position of each row in its sequence
+   * @param slots where each row's key and value go: page · 16 + offset
+   * @param tableOffsets where in `tables` the page table of the row's sequence begins. Rows of a sequence follow each
+   * other with ascending positions and one offset
+   * @param tables page tables; each is read up to the page of its sequence's last row
+   * @throws AttentionError when they name positions, slots or pages that do not exist
+   */
+  beginStep(
+    rows: number,
+    positions: Int32Array,
+    slots: Int32Array,
+    tableOffsets: Int32Array,
+    tables: Int32Array,
+  ): void {
+    const shortest = Math.min(positions.length, slots.length, tableOffsets.length);
+    if (rows > shortest) throw new AttentionError(`a step of ${rows} rows has arrays of length ${shortest}`);
+    const error = errorBuffer();
+    const status = this.library.beginStep(
+      this.open(),
+      rows,
+      positions,
+      slots,
+      tableOffsets,
+      tables,
+      tables.length,
+      error,
+    );
+    if (status !== 0) throw new AttentionError(errorText(error));
+  }
+
+  /**
+   * Copies keys and values of page `source` over page `target`, in all layers: copy-on-write.
+   * @throws AttentionError when one of them does not exist
+   */
+  copyPage(source: number, target: number): void {
+    if (this.library.copyPage(this.open(), source, target) !== 0) {
+      throw new AttentionError(`cannot copy page ${source} to ${target}: no such page`);
+    }
+  }
+
+  /**
+   * What the kernel could not compute in the last step, whose logits are then worthless; undefined if all went well.
+   * Asking forgets it.
+   */
+  takeError(): string | undefined {
+    return this.library.takeError(this.open()) ?? undefined;
+  }
+
+  /** Frees the pages. The contexts that use them must be freed before. Further calls do nothing. */
+  dispose(): void {
+    if (this.handle === undefined) return;
+    this.library.close(this.handle);
+    this.handle = undefined;
+  }
+
+  private open(): Pointer {
+    if (this.handle === undefined) throw new AttentionError('the page memory was disposed of');
+    return this.handle;
+  }
+}
