@@ -41,7 +41,8 @@ struct quire_attention *quire_open(int32_t layers, int32_t kv_heads, int32_t hea
                                    const char *level, const struct quire_op_codes *codes, char *error) {
     const struct kernel *kernel = kernel_named(level);
     if (kernel == NULL) {
-        snprintf(error, QUIRE_ERROR_BYTES, "this machine cannot run the attention kernel \"%s\": choose \"auto\"", level);
+        snprintf(error, QUIRE_ERROR_BYTES, "this machine cannot run the attention kernel \"%s\": choose \"auto\"",
+                 level);
         return NULL;
     }
     struct quire_attention *handle = calloc(1, sizeof *handle);
