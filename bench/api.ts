@@ -8,6 +8,7 @@ import { positiveInteger, positiveNumber } from './options.js';
 import { formatNumber } from './report/format.js';
 import { machineLine, thisMachine } from './report/machine.js';
 import { textTable } from './report/rows.js';
+import { runProgram } from './run-program.js';
 
 interface Flags {
   streams: number;
@@ -86,10 +87,4 @@ function streamTable(results: readonly StreamResult[]): string {
   });
 }
 
-await program.parseAsync();
-try {
-  await main(program.opts<Flags>());
-} catch (error) {
-  console.error(`\n✗ ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-}
+await runProgram(program, main);

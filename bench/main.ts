@@ -5,6 +5,7 @@ import { firstModel } from './completion-client.js';
 import { llamaServer } from './llama-cpp.js';
 import { benchModel } from './model.js';
 import { commandLine, policyList, positiveInteger, positiveNumber, sized, workloadList } from './options.js';
+import { runProgram } from './run-program.js';
 import { runAndReport } from './run-report.js';
 import { withProgress } from './step-progress.js';
 import { llamaServerTargets, type Policy, quireTarget, type Target, urlTarget } from './targets.js';
@@ -93,10 +94,4 @@ async function startedTargets(flags: Flags): Promise<{ targets: Target[]; model:
   return { targets, model: model.name };
 }
 
-await program.parseAsync();
-try {
-  await main(program.opts<Flags>());
-} catch (error) {
-  console.error(`\n✗ ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-}
+await runProgram(program, main);

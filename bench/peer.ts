@@ -6,6 +6,7 @@ import { llamaServer } from './llama-cpp.js';
 import { benchModel } from './model.js';
 import { commandLine, positiveInteger, sized, workloadList } from './options.js';
 import { replaceSection } from './report/markdown.js';
+import { runProgram } from './run-program.js';
 import { runAndReport } from './run-report.js';
 import { withProgress } from './step-progress.js';
 import { llamaServerTargets, quireTarget } from './targets.js';
@@ -63,10 +64,4 @@ async function main(flags: Flags): Promise<void> {
   console.error('wrote docs/benchmarks.md');
 }
 
-await program.parseAsync();
-try {
-  await main(program.opts<Flags>());
-} catch (error) {
-  console.error(`\n✗ ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-}
+await runProgram(program, main);
