@@ -1,4 +1,4 @@
-import { availableParallelism, freemem } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { buildKernel, PAGE_TOKENS, PagedAttention, type PageShape, pageBytes } from '../attention/index.js';
 import { type Llama, type LlamaContext, type LlamaModel, loadLlama } from '../llama/index.js';
 import { Engine } from './engine.js';
@@ -45,52 +45,62 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
     // llama.cpp tells much at level info that nobody asked for.
     onLog: (level, message) => hooks.onLog(level === 'info' ? 'debug' : level, message),
   });
-  const model = llama.loadModel(config.modelPath, { onProgress: (fraction) => hooks.onProgress('load', fraction) });
-  const shape = pageShapeFor(model);
-  const sizes = chooseSizes(config, {
-    trainContextLength: model.trainContextLength,
-    bytesPerToken: pageBytes(shape) / PAGE_TOKENS,
-    availableMemory: availableMemory(),
-    cores: availableParallelism(),
-  });
-  hooks.onProgress('self-test', 0);
-  const runtime = openRuntime(llama, model, shape, sizes, kernel.path);
-  const verdict = chooseRowPadding(config, runtime, model);
-  const executor = new Executor({
-    context: runtime.context,
-    attention: runtime.attention,
-    blockSize: sizes.blockSize,
-    scratchPage: runtime.scratchPages[0],
-    rowPadding: verdict.rowPadding,
-  });
-  const engine = new Engine({
-    ...sizes,
-    executor,
-    vocabSize: model.vocab.size,
-    endTokens: endTokens(model),
-    policy: config.policy,
-    batchWindowMs: config.batchWindowMs,
-    enablePrefixCaching: config.enablePrefixCaching,
-    checkEveryStep: config.checkEveryStep,
-  });
-  const info: EngineInfo = {
-    modelPath: config.modelPath,
-    modelDescription: model.description,
-    parameters: model.parameters,
-    weightBytes: model.weightBytes,
-    vocabSize: model.vocab.size,
-    ...sizes,
-    kvBackend: 'pages',
-    kernel: runtime.attention.level,
-    cpuBackend: llama.cpuBackend,
-    ...verdict,
-    loadMs: performance.now() - began,
-  };
+  const owned: Disposable[] = [];
   const dispose = (): void => {
-    runtime.dispose();
-    model.dispose();
+    for (const resource of owned.splice(0).reverse()) resource.dispose();
   };
-  return { engine, info, dispose };
+  try {
+    const model = llama.loadModel(config.modelPath, { onProgress: (fraction) => hooks.onProgress('load', fraction) });
+    owned.push(model);
+    const shape = pageShapeFor(model);
+    const sizes = chooseSizes(config, {
+      trainContextLength: model.trainContextLength,
+      bytesPerToken: pageBytes(shape) / PAGE_TOKENS,
+      availableMemory: process.availableMemory(),
+      cores: availableParallelism(),
+    });
+    hooks.onProgress('self-test', 0);
+    const runtime = openRuntime(llama, model, shape, sizes, kernel.path, owned);
+    const verdict = chooseRowPadding(config, runtime, model);
+    const executor = new Executor({
+      context: runtime.context,
+      attention: runtime.attention,
+      blockSize: sizes.blockSize,
+      scratchPage: runtime.scratchPages[0],
+      rowPadding: verdict.rowPadding,
+    });
+    const engine = new Engine({
+      ...sizes,
+      executor,
+      vocabSize: model.vocab.size,
+      endTokens: endTokens(model),
+      policy: config.policy,
+      batchWindowMs: config.batchWindowMs,
+      enablePrefixCaching: config.enablePrefixCaching,
+      checkEveryStep: config.checkEveryStep,
+    });
+    const info: EngineInfo = {
+      modelPath: config.modelPath,
+      modelDescription: model.description,
+      parameters: model.parameters,
+      weightBytes: model.weightBytes,
+      vocabSize: model.vocab.size,
+      ...sizes,
+      kvBackend: 'pages',
+      kernel: runtime.attention.level,
+      cpuBackend: llama.cpuBackend,
+      ...verdict,
+      loadMs: performance.now() - began,
+    };
+    return { engine, info, dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+interface Disposable {
+  dispose(): void;
 }
 
 interface Runtime {
@@ -100,10 +110,17 @@ interface Runtime {
   attention: PagedAttention;
   /** Pages behind those of the pool: one for padding rows, and the self-test's. */
   scratchPages: number[];
-  dispose(): void;
 }
 
-function openRuntime(llama: Llama, model: LlamaModel, shape: PageShape, sizes: EngineSizes, kernel: string): Runtime {
+/** @param owned what is opened here is added to it, to be disposed of in reverse order */
+function openRuntime(
+  llama: Llama,
+  model: LlamaModel,
+  shape: PageShape,
+  sizes: EngineSizes,
+  kernel: string,
+  owned: Disposable[],
+): Runtime {
   const poolPages = sizes.numBlocks * (sizes.blockSize / PAGE_TOKENS);
   const scratchPages = Array.from({ length: 1 + Math.ceil(SELF_TEST_TOKENS / PAGE_TOKENS) }, (_, i) => poolPages + i);
   const attention = new PagedAttention({
@@ -112,8 +129,10 @@ function openRuntime(llama: Llama, model: LlamaModel, shape: PageShape, sizes: E
     kernel,
     ggmlBaseLibrary: llama.ggmlBaseLibrary,
   });
+  owned.push(attention);
   const { threads } = sizes;
   const threadPool = llama.createThreadPool(threads);
+  owned.push(threadPool);
   const context = model.createContext({
     batchSize: Math.max(sizes.maxNumBatchedTokens, SELF_TEST_TOKENS) + MAX_ROW_PADDING,
     maxSequences: MAX_SEQUENCES + 1,
@@ -123,17 +142,13 @@ function openRuntime(llama: Llama, model: LlamaModel, shape: PageShape, sizes: E
     evalCallback: attention.evalCallback,
     evalCallbackData: attention.evalCallbackData,
   });
+  owned.push(context);
   return {
     context,
     openStockContext: () =>
       model.createContext({ batchSize: SELF_TEST_TOKENS, maxSequences: 1, maxOutputs: 1, threads, threadPool }),
     attention,
     scratchPages,
-    dispose() {
-      context.dispose();
-      threadPool.dispose();
-      attention.dispose();
-    },
   };
 }
 
@@ -157,9 +172,12 @@ function chooseRowPadding(
     const executor = new Executor({ context, attention, blockSize: PAGE_TOKENS, scratchPage, rowPadding });
     return selfTest(executor, stock, blocks, model.vocab.size).exact;
   };
-  const rowPadding = (wanted === 'on' ? ROW_PADDINGS : [1]).find(isExact);
-  stock.dispose();
-
+  let rowPadding: number | undefined;
+  try {
+    rowPadding = (wanted === 'on' ? ROW_PADDINGS : [1]).find(isExact);
+  } finally {
+    stock.dispose();
+  }
   const weights = `${model.ftypeName} weights`;
   if (rowPadding === 1) {
     return { batchInvariant: true, batchInvariantReason: `${weights} need no padding`, rowPadding };
@@ -176,9 +194,4 @@ function chooseRowPadding(
 
 function endTokens({ vocab }: LlamaModel): number[] {
   return Array.from({ length: vocab.size }, (_, token) => token).filter((token) => vocab.isEndOfGeneration(token));
-}
-
-/** Bytes that this process could still use: what the system has free or can reclaim, within a container's limit. */
-function availableMemory(): number {
-  return process.availableMemory?.() ?? freemem();
 }
