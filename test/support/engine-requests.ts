@@ -1,25 +1,9 @@
 import type { EngineConfig, EngineRequest, SamplingParams } from '../../src/engine/protocol.js';
+import { defaultSampling } from '../../src/serving/sampling-defaults.js';
 
-/** Greedy, 16 tokens, nothing special. */
+/** Greedy, 16 tokens whatever they are, and otherwise the defaults. */
 export function samplingParams(overrides: Partial<SamplingParams> = {}): SamplingParams {
-  return {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    typicalP: 1,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 1,
-    minTokens: 0,
-    maxTokens: 16,
-    ignoreEos: true,
-    stopTokenIds: [],
-    logprobs: null,
-    ...overrides,
-  };
+  return { ...defaultSampling, temperature: 0, seed: 1, maxTokens: 16, ignoreEos: true, ...overrides };
 }
 
 export function engineRequest(

@@ -3,42 +3,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EngineConfig, EngineEvent, EngineRequest } from '../../src/engine/protocol.js';
+import type { EngineEvent, EngineRequest } from '../../src/engine/protocol.js';
 import { type EngineClient, EngineStartError } from '../../src/serving/engines/engine-client.js';
 import { spawnEngine } from '../../src/serving/engines/engine-process.js';
 import { EngineUnavailableError } from '../../src/serving/errors.js';
-import { defaultSampling } from '../../src/serving/sampling-defaults.js';
+import { engineConfig, engineRequest } from '../support/engine-requests.js';
 
 const entry = fileURLToPath(new URL('../support/scripted-engine.mjs', import.meta.url));
 const CRASH = 1;
 const FALL_SILENT = 2;
 
-const config: EngineConfig = {
-  modelPath: 'good',
-  device: 'cpu',
-  threads: 1,
-  maxModelLen: 0,
-  maxNumSeqs: 4,
-  maxNumBatchedTokens: 16,
-  blockSize: 16,
-  kvCacheBytes: 0,
-  policy: 'continuous',
-  batchWindowMs: 0,
-  enablePrefixCaching: true,
-  batchInvariant: 'auto',
-  checkEveryStep: true,
-};
+const config = engineConfig({ modelPath: 'good' });
 
-function request(id: string, firstToken: number, n = 1): EngineRequest {
-  return {
-    id,
-    promptTokenIds: Int32Array.of(firstToken),
-    sampling: { ...defaultSampling, seed: 1, maxTokens: 1 },
-    n,
-    priority: 0,
-    cacheSalt: '',
-  };
-}
+const request = (id: string, firstToken: number, n = 1): EngineRequest =>
+  engineRequest(id, Int32Array.of(firstToken), { n, sampling: { maxTokens: 1 } });
 
 /** The events of a request, once every choice of it has finished. */
 function finished(client: EngineClient, submitted: EngineRequest): Promise<EngineEvent[]> {
