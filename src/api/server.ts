@@ -1,6 +1,8 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createAdaptorServer } from '@hono/node-server';
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { takeTextBody, writeTextBody } from './text-body.js';
 
 /** What listening needs of a Hono app. */
 interface FetchApp {
@@ -34,7 +36,14 @@ const DEFAULT_GRACE_MS = 10_000;
 export async function listen(app: FetchApp, options: ListenOptions = {}): Promise<RunningServer> {
   const { host = '127.0.0.1', port = 8000 } = options;
   const server = createAdaptorServer({
-    fetch: (request, env) => app.fetch(request, env),
+    async fetch(request, env) {
+      const response = await app.fetch(request, env);
+      const { outgoing } = env as HttpBindings;
+      const text = outgoing.socket && takeTextBody(response.body);
+      if (!text) return response;
+      await writeTextBody(text, response, outgoing, outgoing.socket);
+      return RESPONSE_ALREADY_SENT;
+    },
     // Faster by 0.06 ms a request, but the process may be somebody else's, whose globals are not ours to replace.
     overrideGlobalObjects: false,
   }) as Server;

@@ -8,7 +8,7 @@ import type { GeneratedToken, GenerationRequest, TokenLogprob } from './types.js
 export interface OutputDelta {
   text: string;
   /** Only when log-probabilities were asked for: the tokens whose text is now out, in order. */
-  tokens: GeneratedToken[];
+  tokens: readonly GeneratedToken[];
   /** The stop string found in the text: the choice is at its end. */
   stop?: string;
 }
@@ -19,6 +19,8 @@ export interface ChoiceOutput {
   /** Everything held back, once the engine has ended the choice. */
   finish(): OutputDelta;
 }
+
+const NO_TOKENS: readonly GeneratedToken[] = [];
 
 export function createChoiceOutput(
   tokenizer: Tokenizer,
@@ -45,7 +47,7 @@ export function createChoiceOutput(
     decodedLength += text.length;
     const found = generatedTokens > sampling.minTokens ? matcher.push(text) : { text };
     givenLength += found.text.length;
-    return { ...found, tokens: [] };
+    return { text: found.text, tokens: NO_TOKENS, stop: found.stop };
   }
 
   function takeTokens(all: boolean): GeneratedToken[] {

@@ -16,6 +16,8 @@ export interface EventQueue {
   read(onLeave: () => void): AsyncIterable<GenerationEvent>;
 }
 
+type ReadResult = IteratorResult<GenerationEvent, undefined>;
+
 interface PendingChoice {
   text: string;
   tokens: GeneratedToken[];
@@ -27,8 +29,10 @@ export function createEventQueue(): EventQueue {
   const pending = new Map<number, PendingChoice>();
   let ended = false;
   let failure: Error | undefined;
-  let wakeReaders: Array<() => void> = [];
+  /** Those who wait, longest first. */
+  const readers: Array<(result: Promise<ReadResult> | ReadResult) => void> = [];
   let hasReader = false;
+  let left = false;
 
   function pendingOf(choice: number): PendingChoice {
     const own = pending.get(choice) ?? { text: '', tokens: [] };
@@ -49,24 +53,30 @@ export function createEventQueue(): EventQueue {
     return undefined;
   }
 
-  function wake(): void {
-    const waiting = wakeReaders;
-    wakeReaders = [];
-    for (const resolve of waiting) resolve();
+  /** What a reader is to be told now, if there is anything. */
+  function poll(): Promise<ReadResult> | ReadResult | undefined {
+    if (left) return { done: true, value: undefined };
+    const event = take();
+    if (event !== undefined) return { done: false, value: event };
+    if (failure !== undefined) {
+      const error = failure;
+      failure = undefined;
+      return Promise.reject(error);
+    }
+    return ended ? { done: true, value: undefined } : undefined;
   }
 
-  async function next(): Promise<IteratorResult<GenerationEvent, undefined>> {
-    for (;;) {
-      const event = take();
-      if (event !== undefined) return { done: false, value: event };
-      if (failure !== undefined) {
-        const error = failure;
-        failure = undefined;
-        throw error;
-      }
-      if (ended) return { done: true, value: undefined };
-      await new Promise<void>((resolve) => wakeReaders.push(resolve));
+  function wake(): void {
+    while (readers.length > 0) {
+      const result = poll();
+      if (result === undefined) return;
+      readers.shift()!(result);
     }
+  }
+
+  function next(): Promise<ReadResult> {
+    const result = poll();
+    return result === undefined ? new Promise((resolve) => readers.push(resolve)) : Promise.resolve(result);
   }
 
   return {
@@ -74,7 +84,7 @@ export function createEventQueue(): EventQueue {
       if (text === '' && tokens.length === 0) return;
       const own = pendingOf(choice);
       own.text += text;
-      own.tokens.push(...tokens);
+      for (const token of tokens) own.tokens.push(token);
     },
 
     finish(choice, reason, stopReason) {
@@ -98,10 +108,8 @@ export function createEventQueue(): EventQueue {
         return {
           next,
           async return() {
+            left = true;
             onLeave();
-            pending.clear();
-            ended = true;
-            failure = undefined;
             wake();
             return { done: true, value: undefined };
           },

@@ -1,10 +1,12 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { Agent, get, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { Hono } from 'hono';
 import { afterEach, describe, expect, test } from 'vitest';
 import { listen, type RunningServer } from '../../src/api/index.js';
-import { chat, chunksOf, eventData, quietApp } from '../support/api.js';
-import { delta, type FakeServing, fakeServing, finish, type Script } from '../support/fake-serving.js';
+import { chat, chunksOf, eventData, post, quietApp } from '../support/api.js';
+import { delta, type FakeServing, fakeServing, finish, replies, type Script } from '../support/fake-serving.js';
 
 const running: RunningServer[] = [];
 afterEach(async () => {
@@ -133,6 +135,96 @@ describe('a stream', () => {
     await until(() => serving.eventsRead > whileWaiting + LIMIT);
     slow.destroy();
     await until(() => serving.aborted.length > 0);
+  });
+
+  test('of several behind each other on one connection comes whole and in its turn', async () => {
+    const first = gate();
+    const script: Script = async function* ({ prompt }) {
+      const [text] = prompt.kind === 'chat' ? prompt.messages.map(({ content }) => content) : [];
+      if (text === 'one') await first.opened;
+      yield delta(0, `answer ${text}`);
+      yield finish(0, 'stop');
+    };
+    const serving = fakeServing(script);
+    const server = await serve(serving);
+    const socket = connect(server.port, '127.0.0.1');
+    for (const [content, connection] of [
+      ['one', 'keep-alive'],
+      ['two', 'keep-alive'],
+      ['three', 'close'],
+    ]) {
+      const body = JSON.stringify({ stream: true, messages: [{ role: 'user', content }] });
+      socket.write(
+        `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: ${connection}\r\n` +
+          `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+    }
+    // The later ones have been answered before they may be sent.
+    await until(() => serving.requests.length === 3);
+    first.open();
+    let received = '';
+    for await (const part of socket.setEncoding('utf8')) received += part;
+    expect(received.match(/answer \w+|\[DONE\]\n\n\r\n0\r\n\r\n/g)).toEqual(
+      ['one', 'two', 'three'].flatMap((text) => [`answer ${text}`, '[DONE]\n\n\r\n0\r\n\r\n']),
+    );
+  });
+
+  test('leaves nothing behind on a connection that is used again', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning);
+    process.on('warning', onWarning);
+    const server = await serve(fakeServing());
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    for (let i = 0; i < 2 * EventEmitter.defaultMaxListeners; i += 1) {
+      const headers = { 'Content-Type': 'application/json' };
+      const outgoing = request(`${server.url}/v1/chat/completions`, { method: 'POST', agent, headers });
+      outgoing.end(JSON.stringify(chat({ stream: true })));
+      const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+      expect(await text(response)).toContain('[DONE]');
+      expect(outgoing.reusedSocket).toBe(i > 0);
+    }
+    agent.destroy();
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
+
+  test('has text of any script whole', async () => {
+    const words = ['Zoë', ' 東京', ' 🦜'.repeat(5_000), '\u2028'];
+    const server = await serve(fakeServing(replies(...words)));
+    const response = await postChat(server, chat({ stream: true }));
+    const content = chunksOf(await response.text()).map(
+      (chunk) => (chunk.choices as { delta: { content?: string } }[])[0]?.delta.content ?? '',
+    );
+    expect(content.join('')).toBe(words.join(''));
+  });
+
+  test('passes through an app that changes its headers and its text', async () => {
+    const app = new Hono();
+    app.use(async (c, next) => {
+      await next();
+      c.res.headers.set('X-After', 'yes');
+    });
+    app.use('/shouted/*', async (c, next) => {
+      await next();
+      const shout = new TransformStream<string, string>({
+        transform: (part, controller) => controller.enqueue(part.toUpperCase()),
+      });
+      const body = c.res.body?.pipeThrough(new TextDecoderStream()).pipeThrough(shout);
+      c.res = new Response(body?.pipeThrough(new TextEncoderStream()), c.res);
+    });
+    app.route('/shouted', quietApp(fakeServing()));
+    app.route('/', quietApp(fakeServing()));
+    const server = await listen(app, { port: 0 });
+    running.push(server);
+    for (const [path, hello] of [
+      ['/v1', 'Hello'],
+      ['/shouted/v1', 'HELLO'],
+    ]) {
+      const response = await fetch(`${server.url}${path}/chat/completions`, post(chat({ stream: true })));
+      expect(response.headers.get('X-After')).toBe('yes');
+      expect(response.headers.get('Content-Type')).toBe('text/event-stream; charset=utf-8');
+      expect(await response.text()).toContain(hello);
+    }
   });
 
   test('and many others at once come through complete', async () => {

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { GenerationDelta } from '../../serving/index.js';
 import type { Logger } from '../../telemetry/index.js';
+import { textBody } from '../text-body.js';
 import { toErrorReply } from './errors.js';
 import type { ChoiceEnd, Submission } from './submission.js';
 
@@ -32,61 +33,54 @@ export async function streamEvents(
   logger: Logger,
 ): Promise<Response> {
   const source = submission.events[Symbol.asyncIterator]();
-  const encoder = new TextEncoder();
-  let cancelled = false;
+  let begun = false;
+  let over = false;
 
-  /** Undefined after the last one. */
+  function end(): void {
+    over = true;
+    submission.end();
+  }
+
+  /** Undefined after the last one. Throws only before the first one. */
   async function next(): Promise<string | undefined> {
-    for (;;) {
-      const result = await source.next();
-      if (result.done) return undefined;
-      const text = writer.event(submission.take(result.value));
-      if (text !== '') return text;
+    if (over) return undefined;
+    try {
+      for (;;) {
+        const result = await source.next();
+        if (over) return undefined;
+        const text = result.done ? writer.end() + DONE : writer.event(submission.take(result.value));
+        if (result.done) end();
+        if (text !== '') return text;
+      }
+    } catch (error) {
+      if (over) return undefined;
+      end();
+      if (!begun) throw error;
+      const { status, body } = toErrorReply(error);
+      if (status >= 500) logger.error({ err: error }, 'a stream ended with an error');
+      return sseEvent(JSON.stringify(body));
     }
   }
 
-  let first: string | undefined;
-  try {
-    first = await next();
-  } catch (error) {
-    submission.end();
-    throw error;
-  }
+  let first = await next();
+  begun = true;
 
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        let last: string;
-        try {
-          const text = first ?? (await next());
-          first = undefined;
-          if (cancelled) return;
-          if (text !== undefined) {
-            controller.enqueue(encoder.encode(text));
-            return;
-          }
-          last = writer.end() + DONE;
-        } catch (error) {
-          if (cancelled) return;
-          const { status, body } = toErrorReply(error);
-          if (status >= 500) logger.error({ err: error }, 'a stream ended with an error');
-          last = sseEvent(JSON.stringify(body));
-        }
-        controller.enqueue(encoder.encode(last));
-        controller.close();
-        submission.end();
-      },
-      async cancel() {
-        cancelled = true;
-        // Before `return`, which may have to wait until an event that is on its way has come.
-        submission.end();
-        await source.return?.();
-      },
+  const body = textBody({
+    next() {
+      if (first === undefined) return next();
+      const text = first;
+      first = undefined;
+      return Promise.resolve(text);
     },
-    { highWaterMark: 0 },
-  );
+    cancel() {
+      if (over) return;
+      // Before `return`, which may have to wait until an event that is on its way has come.
+      end();
+      void source.return?.();
+    },
+  });
 
-  return c.body(stream, 200, {
+  return c.body(body, 200, {
     'Content-Type': 'text/event-stream; charset=utf-8',
     'Cache-Control': 'no-cache',
     // Said out loud, it keeps the Node adapter from waiting whether the body ends soon.

@@ -12,46 +12,54 @@ export interface LiveRequests {
 }
 
 interface LiveRequest {
+  id: string;
   openChoices: Set<number>;
+  /** Not handed to the listener yet. */
+  arrived: EngineEvent[];
   onEvents(events: EngineEvent[]): void;
 }
 
 export function createLiveRequests(): LiveRequests {
   const live = new Map<string, LiveRequest>();
 
-  function deliver(requestId: string, events: EngineEvent[]): void {
-    const request = live.get(requestId);
-    if (request === undefined) return;
-    for (const event of events) {
-      if (event.type === 'finished') request.openChoices.delete(event.choice);
-      if (event.type === 'rejected') request.openChoices.clear();
-    }
-    if (request.openChoices.size === 0) live.delete(requestId);
+  function arrive(request: LiveRequest, event: EngineEvent): void {
+    request.arrived.push(event);
+    if (event.type === 'finished') request.openChoices.delete(event.choice);
+    if (event.type === 'rejected') request.openChoices.clear();
+  }
+
+  function deliver(request: LiveRequest): void {
+    const events = request.arrived;
+    // A listener may have caused the end of all requests meanwhile, and with it this one's delivery.
+    if (events.length === 0) return;
+    request.arrived = [];
+    if (request.openChoices.size === 0) live.delete(request.id);
     request.onEvents(events);
   }
 
   return {
-    add(request, onEvents) {
-      if (live.has(request.id)) throw new RequestError(`A request with the id ${request.id} is already running.`);
-      live.set(request.id, { openChoices: new Set(Array(request.n).keys()), onEvents });
+    add({ id, n }, onEvents) {
+      if (live.has(id)) throw new RequestError(`A request with the id ${id} is already running.`);
+      live.set(id, { id, openChoices: new Set(Array(n).keys()), arrived: [], onEvents });
     },
 
     dispatch(events) {
-      const byRequest = new Map<string, EngineEvent[]>();
+      const touched: LiveRequest[] = [];
       for (const event of events) {
-        const own = byRequest.get(event.requestId);
-        if (own === undefined) byRequest.set(event.requestId, [event]);
-        else own.push(event);
+        const request = live.get(event.requestId);
+        if (request === undefined) continue;
+        if (request.arrived.length === 0) touched.push(request);
+        arrive(request, event);
       }
-      for (const [requestId, own] of byRequest) deliver(requestId, own);
+      for (const request of touched) deliver(request);
     },
 
     finishAll(reason) {
-      for (const [requestId, { openChoices }] of live) {
-        deliver(
-          requestId,
-          [...openChoices].map((choice) => ({ type: 'finished', requestId, choice, reason })),
-        );
+      for (const request of live.values()) {
+        for (const choice of request.openChoices) {
+          arrive(request, { type: 'finished', requestId: request.id, choice, reason });
+        }
+        deliver(request);
       }
     },
   };
