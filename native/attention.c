@@ -5,48 +5,89 @@
 #include <math.h>
 #include <string.h>
 
-/* A tile at work: query `row * group + head` of the tile is row `row` and the head-th of the kv head's query heads. */
-struct tile_work {
-    const struct page_memory *memory;
-    const struct kernel *kernel;
-    const struct step_plan *plan;
-    int layer;
+/* An item at work: query `row * group + head` is row `row` of its tile and the head-th of the kv head's query heads. */
+struct item_work {
+    const struct attention_job *job;
+    const struct item *item;
+    const struct tile *tile;
     int kv_head;
-    int group;        /* query heads of one kv head */
+    int group; /* query heads of one kv head */
     int head_size;
-    int32_t first_row; /* of the tile, in plan->rows */
+    int query_count;
 
-    float *queries;   /* [query][d], scaled */
-    float *sums;      /* [query][d], weighted sums of values so far */
-    float *scores;    /* [query][64], of the current block; then its weights */
-    float *keys;      /* [d][64], of the current block */
-    float *values;    /* [64][d] */
-    struct softmax_state *states; /* [query] */
+    float *queries;               /* [query][d], scaled */
+    float *scores;                /* [query][64], of the current block; then its weights */
+    float *sums;                  /* [query][d], weighted sums of values, of the current split */
+    struct softmax_state *states; /* [query], of the current split */
+    float *all_sums;              /* the same of all splits before */
+    struct softmax_state *all_states;
+    float *keys;                  /* [d][64], of the current block */
+    float *values;                /* [64][d] */
+
+    const char *pages[BLOCK_PAGES]; /* of the current block */
+    const char *next[BLOCK_PAGES];  /* of the one after it */
+    bool direct;                    /* the kernel reads the pages themselves, not keys and values */
 };
+
+/* The positions of a block that a row sees, 0 to 64; none if end <= begin. */
+struct seen {
+    int begin, end;
+};
+
+enum { STATE_FLOATS = sizeof(struct softmax_state) / sizeof(float) };
 
 void workspace_free(struct workspace *workspace) {
     aligned_memory_free(workspace->memory);
     *workspace = (struct workspace){0};
 }
 
-/* Points the arrays of `work` into the workspace, for that many queries. */
-static bool lay_out(struct tile_work *work, size_t queries, struct workspace *workspace) {
-    const size_t d = (size_t)work->head_size;
-    const size_t state_floats = queries * sizeof(struct softmax_state) / sizeof(float);
-    const size_t floats = 2 * BLOCK_TOKENS * d + queries * (2 * d + BLOCK_TOKENS) + state_floats;
-    if (floats > workspace->floats) {
-        workspace_free(workspace);
-        workspace->memory = aligned_memory_get(64, floats * sizeof(float));
-        if (workspace->memory == NULL) return false;
-        workspace->floats = floats;
-    }
-    work->keys = workspace->memory;
-    work->values = work->keys + BLOCK_TOKENS * d;
-    work->queries = work->values + BLOCK_TOKENS * d;
-    work->sums = work->queries + queries * d;
-    work->scores = work->sums + queries * d;
-    work->states = (struct softmax_state *)(work->scores + queries * BLOCK_TOKENS);
+/* Makes room for at least `floats` floats, contents lost. */
+static bool grow(float **memory, size_t *capacity, size_t floats) {
+    if (floats <= *capacity) return true;
+    aligned_memory_free(*memory);
+    *capacity = 0;
+    *memory = aligned_memory_get(64, floats * sizeof(float));
+    if (*memory == NULL) return false;
+    *capacity = floats;
     return true;
+}
+
+/* Points the arrays of `work` into the workspace. */
+static bool lay_out(struct item_work *work, struct workspace *workspace) {
+    const size_t n = (size_t)work->query_count, d = (size_t)work->head_size;
+    if (!grow(&workspace->memory, &workspace->floats,
+              n * (2 * STATE_FLOATS + BLOCK_TOKENS + 3 * d) + 2 * BLOCK_TOKENS * d)) {
+        return false;
+    }
+    work->states = (struct softmax_state *)workspace->memory;
+    work->all_states = work->states + n;
+    work->scores = (float *)(work->all_states + n);
+    work->queries = work->scores + n * BLOCK_TOKENS;
+    work->sums = work->queries + n * d;
+    work->all_sums = work->sums + n * d;
+    work->keys = work->all_sums + n * d;
+    work->values = work->keys + BLOCK_TOKENS * d;
+    return true;
+}
+
+bool split_results_reserve(struct split_results *results, const struct reading *reading,
+                           const struct page_memory *memory, int heads) {
+    const size_t counters = (size_t)reading->cut_count * memory->kv_heads;
+    if (counters > results->finished_capacity) {
+        free(results->finished);
+        results->finished_capacity = 0;
+        results->finished = malloc(counters * sizeof *results->finished);
+        if (results->finished == NULL) return false;
+        results->finished_capacity = counters;
+        for (size_t i = 0; i < counters; i++) atomic_init(&results->finished[i], 0);
+    }
+    return grow(&results->memory, &results->floats,
+                (size_t)reading->result_count * heads * (STATE_FLOATS + memory->head_size));
+}
+
+void split_results_free(struct split_results *results) {
+    aligned_memory_free(results->memory);
+    free(results->finished);
 }
 
 static const float *query_at(const struct quire_queries *queries, int32_t row, int head) {
@@ -59,18 +100,41 @@ static float *output_at(const struct quire_queries *queries, int32_t row, int he
                      (size_t)head * queries->output_head_stride);
 }
 
-static void load_queries(const struct tile_work *work, const struct tile *tile, const struct quire_queries *queries) {
+static void load_queries(const struct item_work *work) {
+    const struct quire_queries *queries = work->job->queries;
     size_t query = 0;
-    for (int32_t i = tile->row_begin; i < tile->row_end; i++) {
+    for (int32_t i = work->tile->row_begin; i < work->tile->row_end; i++) {
         for (int head = 0; head < work->group; head++, query++) {
-            const float *source = query_at(queries, work->plan->rows[i].row, work->kv_head * work->group + head);
-            for (int d = 0; d < work->head_size; d++) {
-                work->queries[query * work->head_size + d] = source[d] * queries->scale;
-                work->sums[query * work->head_size + d] = 0;
-            }
-            work->states[query] = (struct softmax_state){.maximum = -INFINITY};
+            const float *source = query_at(queries, work->job->plan->rows[i].row, work->kv_head * work->group + head);
+            float *target = work->queries + query * work->head_size;
+            for (int d = 0; d < work->head_size; d++) target[d] = source[d] * queries->scale;
         }
     }
+}
+
+static void clear_states(struct softmax_state *states, float *sums, int queries, int head_size) {
+    for (int i = 0; i < queries; i++) states[i] = (struct softmax_state){.maximum = -INFINITY};
+    memset(sums, 0, (size_t)queries * head_size * sizeof *sums);
+}
+
+static bool is_empty(const struct softmax_state *state) { return state->maximum == -INFINITY; }
+
+/* Adds a split to those before it. The first one is copied, so that rows of one split have its very bits. */
+static void add_split(const struct item_work *work, int query, const struct softmax_state *state, const float *sums) {
+    float *all_sums = work->all_sums + (size_t)query * work->head_size;
+    if (is_empty(state)) return;
+    if (is_empty(&work->all_states[query])) {
+        work->all_states[query] = *state;
+        memcpy(all_sums, sums, work->head_size * sizeof *sums);
+    } else {
+        work->job->kernel->merge(&work->all_states[query], all_sums, state, sums, work->head_size);
+    }
+}
+
+/* Ends the current split of queries [begin, end). */
+static void close_split(const struct item_work *work, int begin, int end) {
+    for (int i = begin; i < end; i++) add_split(work, i, &work->states[i], work->sums + (size_t)i * work->head_size);
+    clear_states(work->states + begin, work->sums + (size_t)begin * work->head_size, end - begin, work->head_size);
 }
 
 /* Halves onto halves, so that the order is the same for a vector of any width. */
@@ -83,120 +147,296 @@ static float total_of(const struct softmax_state *state) {
     return totals[0];
 }
 
-static void store_outputs(const struct tile_work *work, const struct tile *tile, const struct quire_queries *queries) {
+/* What a query's sums must be multiplied with. A sink is a score without a value. */
+static float share_of(const struct softmax_state *state, const float *sink) {
+    if (sink == NULL) return 1.0f / total_of(state);
+    const float maximum = fmaxf(state->maximum, *sink);
+    const float factor = expf(state->maximum - maximum);
+    return factor / (total_of(state) * factor + expf(*sink - maximum));
+}
+
+static void store_outputs(const struct item_work *work) {
+    const struct quire_queries *queries = work->job->queries;
     size_t query = 0;
-    for (int32_t i = tile->row_begin; i < tile->row_end; i++) {
-        for (int head = 0; head < work->group; head++, query++) {
-            float *target = output_at(queries, work->plan->rows[i].row, work->kv_head * work->group + head);
-            const float share = 1.0f / total_of(&work->states[query]);
-            for (int d = 0; d < work->head_size; d++) target[d] = work->sums[query * work->head_size + d] * share;
+    for (int32_t i = work->tile->row_begin; i < work->tile->row_end; i++) {
+        for (int head = work->kv_head * work->group; head < (work->kv_head + 1) * work->group; head++, query++) {
+            const float *sink = queries->sinks == NULL ? NULL : queries->sinks + head;
+            const float share = share_of(&work->all_states[query], sink);
+            const float *sums = work->all_sums + query * work->head_size;
+            float *target = output_at(queries, work->job->plan->rows[i].row, head);
+            for (int d = 0; d < work->head_size; d++) target[d] = sums[d] * share;
         }
     }
 }
 
-static int pages_in_block(const struct span *span, int32_t block) {
-    const int32_t left = span->last_position / PAGE_TOKENS + 1 - block * BLOCK_PAGES;
-    return left < BLOCK_PAGES ? left : BLOCK_PAGES;
-}
-
-/* Asks for a page ahead of its use: pages lie anywhere, so the hardware cannot guess where the next one is. */
-static void prefetch_page(const struct tile_work *work, int32_t page) {
-    const size_t at = page_memory_at(work->memory, work->layer, page, work->kv_head);
-    const size_t bytes = page_memory_head_halves(work->memory) * sizeof(uint16_t);
-    for (size_t byte = 0; byte < bytes; byte += 64) {
-        __builtin_prefetch((const char *)(work->memory->keys + at) + byte, 0, 2);
-        __builtin_prefetch((const char *)(work->memory->values + at) + byte, 0, 2);
+/* Writes the keys and values of the item's rows, as far as they lie in its blocks, for its kv head. */
+static void write_fresh_rows(const struct item_work *work) {
+    const struct attention_job *job = work->job;
+    const struct fresh_rows *fresh = job->fresh;
+    const size_t head = (size_t)work->kv_head * work->head_size;
+    for (int32_t i = work->tile->row_begin; i < work->tile->row_end; i++) {
+        const int32_t row = job->plan->rows[i].row, block = job->plan->rows[i].position / BLOCK_TOKENS;
+        if (block < work->item->block_begin || block >= work->item->block_end) continue;
+        const float *key = (const float *)((const char *)fresh->keys + (size_t)row * fresh->key_stride) + head;
+        const float *value = (const float *)((const char *)fresh->values + (size_t)row * fresh->value_stride) + head;
+        const int slot = job->plan->slots[row];
+        page_memory_write_key(job->memory, job->kernel, job->layer, slot, work->kv_head, key);
+        page_memory_write_value(job->memory, job->kernel, job->layer, slot, work->kv_head, value);
     }
 }
 
-static void load_block(const struct tile_work *work, const struct span *span, int32_t block) {
-    const int32_t *table = work->plan->tables + span->table + block * BLOCK_PAGES;
-    const int ahead = block + 1 < span->block_end ? pages_in_block(span, block + 1) : 0;
-    const int d = work->head_size;
-    for (int i = 0; i < pages_in_block(span, block); i++) {
-        if (i < ahead) prefetch_page(work, table[i + BLOCK_PAGES]);
-        const size_t at = page_memory_at(work->memory, work->layer, table[i], work->kv_head);
-        work->kernel->widen(work->memory->keys + at, work->keys + i * PAGE_TOKENS, BLOCK_TOKENS, d);
-        work->kernel->widen(work->memory->values + at, work->values + (size_t)i * PAGE_TOKENS * d, PAGE_TOKENS, d);
+/* Fills `pages` with the addresses of a block's pages. Entries behind the last seen page repeat it. */
+static void find_pages(const struct attention_job *job, const struct span *span, int32_t block, int kv_head,
+                       const char **pages) {
+    const int32_t *table = job->plan->tables + span->table;
+    const int32_t last = span->last_position / PAGE_TOKENS;
+    for (int32_t i = 0; i < BLOCK_PAGES; i++) {
+        const int32_t page = block * BLOCK_PAGES + i;
+        pages[i] = page_memory_at(job->memory, job->layer, table[page < last ? page : last], kv_head);
     }
 }
 
-/* How many of a block's positions a row sees, 1 to 64. */
-static int visible(const struct tile_work *work, int32_t row, int32_t block) {
-    const int32_t seen = work->plan->rows[row].position + 1 - block * BLOCK_TOKENS;
-    return seen < BLOCK_TOKENS ? seen : BLOCK_TOKENS;
+static int32_t later(int32_t a, int32_t b) { return a > b ? a : b; }
+static int32_t sooner(int32_t a, int32_t b) { return a < b ? a : b; }
+
+/* The pages that an item reads first; false if it reads none. */
+static bool find_first_pages(const struct attention_job *job, int index, const char **pages) {
+    const int heads = job->memory->kv_heads;
+    const struct item *item = &job->reading->items[index / heads];
+    for (int32_t i = item->span_begin; i < item->span_end; i++) {
+        const struct span *span = &job->reading->spans[i];
+        const int32_t block = later(span->block_begin, item->block_begin);
+        if (block >= sooner(span->block_end, item->block_end)) continue;
+        find_pages(job, span, block, index % heads, pages);
+        return true;
+    }
+    return false;
 }
 
-/* One block for rows [begin, end), which see between `least` and `most` of its positions. */
-static void attend_band(const struct tile_work *work, int32_t begin, int32_t end, int32_t block, int least, int most) {
-    const struct kernel *kernel = work->kernel;
-    const int d = work->head_size;
-    const size_t first = (size_t)(begin - work->first_row) * work->group;
+/*
+ * The pages that will be asked for after this block: of the same span, of the item's next one, or of an item that this
+ * thread may take next. A guess, for prefetching.
+ */
+static void find_next_pages(struct item_work *work, int32_t span_index, int32_t block) {
+    const struct attention_job *job = work->job;
+    const struct item *item = work->item;
+    const struct span *span = &job->reading->spans[span_index];
+    if (block + 1 < sooner(span->block_end, item->block_end)) {
+        find_pages(job, span, block + 1, work->kv_head, work->next);
+        return;
+    }
+    for (int32_t i = span_index + 1; i < item->span_end; i++) {
+        const struct span *other = &job->reading->spans[i];
+        const int32_t first = later(other->block_begin, item->block_begin);
+        if (first >= sooner(other->block_end, item->block_end)) continue;
+        find_pages(job, other, first, work->kv_head, work->next);
+        return;
+    }
+    const int upcoming = atomic_load_explicit(job->next_item, memory_order_relaxed);
+    if (upcoming < job->reading->item_count * job->memory->kv_heads && find_first_pages(job, upcoming, work->next)) {
+        return;
+    }
+    memcpy(work->next, work->pages, sizeof work->next);
+}
+
+static const struct page_format *format_of(const struct attention_job *job) {
+    return &job->kernel->formats[job->memory->type];
+}
+
+/* Keys and values of the block's first `pages` pages as floats, while the next ones are on their way. */
+static void widen_block(const struct item_work *work, int pages) {
+    const struct page_format *format = format_of(work->job);
+    const size_t bytes = 2 * page_half_bytes(work->job->memory->type, work->head_size);
+    for (int i = 0; i < pages; i++) {
+        for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(work->next[i] + byte, 0, 2);
+        format->widen_keys(work->pages[i], work->keys + i * PAGE_TOKENS, work->head_size);
+        format->widen_values(work->pages[i], work->values + (size_t)i * PAGE_TOKENS * work->head_size, work->head_size);
+    }
+}
+
+static struct seen seen_of(const struct item_work *work, int32_t row, int32_t block) {
+    const int32_t position = work->job->plan->rows[row].position, start = block * BLOCK_TOKENS;
+    const int32_t first = reading_first(work->job->reading, position);
+    return (struct seen){later(first - start, 0), sooner(position + 1 - start, BLOCK_TOKENS)};
+}
+
+/* ggml's slopes: powers of two for as many heads as a power of two has, and in between for the rest. */
+static float alibi_slope(const struct quire_queries *queries, int head) {
+    int whole = 1;
+    while (2 * whole <= queries->heads) whole *= 2;
+    if (head < whole) return powf(2.0f, -queries->max_bias * (float)(head + 1) / (float)whole);
+    return powf(2.0f, -queries->max_bias / 2 * (float)(2 * (head - whole) + 1) / (float)whole);
+}
+
+static void score(const struct item_work *work, int first, int queries, struct seen seen) {
+    const int page_begin = seen.begin / PAGE_TOKENS, page_end = (seen.end + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    const float *rows = work->queries + (size_t)first * work->head_size;
+    float *scores = work->scores + (size_t)first * BLOCK_TOKENS;
+    if (work->direct) {
+        format_of(work->job)->score(work->pages, work->next, page_begin, page_end, rows, queries, work->head_size,
+                                    scores);
+        return;
+    }
+    const int column = page_begin * PAGE_TOKENS;
+    work->job->kernel->multiply(rows, work->head_size, work->keys + column, BLOCK_TOKENS, scores + column, BLOCK_TOKENS,
+                                queries, page_end * PAGE_TOKENS - column, work->head_size, true);
+}
+
+static void add_values(const struct item_work *work, int first, int queries, struct seen seen) {
+    if (seen.begin >= seen.end) return;
+    const float *weights = work->scores + (size_t)first * BLOCK_TOKENS;
+    float *sums = work->sums + (size_t)first * work->head_size;
+    if (work->direct) {
+        format_of(work->job)->sum(work->pages, work->next, seen.begin, seen.end, weights, queries, work->head_size,
+                                  sums);
+        return;
+    }
+    work->job->kernel->multiply(weights + seen.begin, BLOCK_TOKENS,
+                                work->values + (size_t)seen.begin * work->head_size, work->head_size, sums,
+                                work->head_size, queries, work->head_size, seen.end - seen.begin, false);
+}
+
+static void fold_query(const struct item_work *work, int32_t row, int query, int32_t block, struct seen seen) {
+    const struct quire_queries *queries = work->job->queries;
+    struct score_rule rule = {.softcap = queries->softcap};
+    if (queries->max_bias != 0) {
+        rule.slope = alibi_slope(queries, work->kv_head * work->group + query % work->group);
+        rule.distance = (float)(block * BLOCK_TOKENS - work->job->plan->rows[row].position);
+    }
+    work->job->kernel->fold(work->scores + (size_t)query * BLOCK_TOKENS, seen.begin, seen.end,
+                            rule.softcap != 0 || rule.slope != 0 ? &rule : NULL, &work->states[query],
+                            work->sums + (size_t)query * work->head_size, work->head_size);
+}
+
+/* One block for rows [begin, end), each of which sees some of it: `all` from where the first to where the last sees. */
+static void attend_band(const struct item_work *work, int32_t begin, int32_t end, int32_t block, struct seen all,
+                        struct seen common) {
+    const int first = (begin - work->tile->row_begin) * work->group;
     const int queries = (end - begin) * work->group;
-    float *scores = work->scores + first * BLOCK_TOKENS;
-    float *sums = work->sums + first * d;
-
-    const int columns = (most + PAGE_TOKENS - 1) / PAGE_TOKENS * PAGE_TOKENS;
-    kernel->multiply(work->queries + first * d, d, work->keys, BLOCK_TOKENS, scores, BLOCK_TOKENS, queries, columns, d,
-                     true);
-    for (int query = 0; query < queries; query++) {
-        kernel->fold(scores + query * BLOCK_TOKENS, visible(work, begin + query / work->group, block),
-                     &work->states[first + query], sums + (size_t)query * d, d);
+    score(work, first, queries, all);
+    for (int i = 0; i < queries; i++) {
+        const int32_t row = begin + i / work->group;
+        fold_query(work, row, first + i, block, seen_of(work, row, block));
     }
     /*
-     * What all see together, then what each sees beyond. Never what a row does not see: its weight there is 0, but the
-     * page may hold an infinity or NaN of a sequence that had it before.
+     * What all see together, and around it what each sees beyond. Never what a row does not see: its weight there is 0,
+     * but the page may hold an infinity or NaN of a sequence that had it before.
      */
-    kernel->multiply(scores, BLOCK_TOKENS, work->values, d, sums, d, queries, d, least, false);
+    if (common.begin >= common.end) common = (struct seen){all.end, all.end};
     for (int32_t row = begin; row < end; row++) {
-        const int beyond = visible(work, row, block) - least;
-        if (beyond == 0) continue;
-        const size_t query = (size_t)(row - begin) * work->group;
-        kernel->multiply(scores + query * BLOCK_TOKENS + least, BLOCK_TOKENS, work->values + (size_t)least * d, d,
-                         sums + query * d, d, work->group, d, beyond, false);
+        const struct seen seen = seen_of(work, row, block);
+        const int query = first + (row - begin) * work->group;
+        add_values(work, query, work->group, (struct seen){seen.begin, sooner(seen.end, common.begin)});
+    }
+    add_values(work, first, queries, common);
+    for (int32_t row = begin; row < end; row++) {
+        const struct seen seen = seen_of(work, row, block);
+        const int query = first + (row - begin) * work->group;
+        add_values(work, query, work->group, (struct seen){later(seen.begin, common.end), seen.end});
     }
 }
 
 /*
- * Rows that see equally much of the block go as one band, whatever their number; where they differ, near the diagonal
- * of a prompt, bands are just wide enough for `multiply` to be worth it.
+ * Rows that see the same part of the block go as one band, whatever their number; where they differ, near the diagonal
+ * of a prompt or of a window, bands are just wide enough for `multiply` to be worth it.
  */
-static void attend_block(const struct tile_work *work, const struct span *span, int32_t block) {
+static void attend_bands(const struct item_work *work, const struct span *span, int32_t block) {
     for (int32_t begin = span->row_begin, end; begin < span->row_end; begin = end) {
-        int least = visible(work, begin, block), most = least;
-        for (end = begin + 1; end < span->row_end; end++) {
-            const int seen = visible(work, end, block);
-            if ((end - begin) * work->group >= MULTIPLY_ROWS && (seen != least || seen != most)) break;
-            if (seen < least) least = seen;
-            if (seen > most) most = seen;
+        end = begin + 1;
+        struct seen all = seen_of(work, begin, block), common = all;
+        if (all.begin >= all.end) continue;
+        for (; end < span->row_end; end++) {
+            const struct seen seen = seen_of(work, end, block);
+            const bool same = seen.begin == all.begin && seen.end == all.end && seen.begin == common.begin &&
+                              seen.end == common.end;
+            if (seen.begin >= seen.end || (!same && (end - begin) * work->group >= MULTIPLY_ROWS)) break;
+            all = (struct seen){sooner(all.begin, seen.begin), later(all.end, seen.end)};
+            common = (struct seen){later(common.begin, seen.begin), sooner(common.end, seen.end)};
         }
-        attend_band(work, begin, end, block, least, most);
+        attend_band(work, begin, end, block, all, common);
     }
 }
 
-bool attend_tile(const struct page_memory *memory, const struct kernel *kernel, const struct step_plan *plan,
-                 const struct tile *tile, int layer, int kv_head, const struct quire_queries *queries,
-                 struct workspace *workspace) {
-    struct tile_work work = {
-        .memory = memory,
-        .kernel = kernel,
-        .plan = plan,
-        .layer = layer,
-        .kv_head = kv_head,
-        .group = queries->heads / memory->kv_heads,
-        .head_size = memory->head_size,
-        .first_row = tile->row_begin,
-    };
-    if (!lay_out(&work, (size_t)(tile->row_end - tile->row_begin) * work.group, workspace)) return false;
+static void attend_block(struct item_work *work, int32_t span_index, int32_t block) {
+    const struct span *span = &work->job->reading->spans[span_index];
+    const int begin = (span->row_begin - work->tile->row_begin) * work->group;
+    const int end = (span->row_end - work->tile->row_begin) * work->group;
+    if (block % SPLIT_BLOCKS == 0) close_split(work, begin, end);
+    find_pages(work->job, span, block, work->kv_head, work->pages);
+    find_next_pages(work, span_index, block);
+    work->direct = end - begin <= work->job->kernel->direct_queries;
+    if (!work->direct) {
+        const int32_t left = span->last_position / PAGE_TOKENS + 1 - block * BLOCK_PAGES;
+        widen_block(work, sooner(left, BLOCK_PAGES));
+    }
+    attend_bands(work, span, block);
+}
 
-    load_queries(&work, tile, queries);
-    for (int32_t i = tile->span_begin; i < tile->span_end; i++) {
-        const struct span *span = &plan->spans[i];
-        for (int32_t block = span->block_begin; block < span->block_end; block++) {
-            load_block(&work, span, block);
-            attend_block(&work, span, block);
+/* Where the result of a query of a cut tile's part is kept: its state, and its sums behind that. */
+static float *result_at(const struct item_work *work, int part, int query) {
+    const struct item *item = work->item;
+    const size_t rows = (size_t)(work->tile->row_end - work->tile->row_begin);
+    const size_t slot = item->result + part * rows + (size_t)query / work->group;
+    const size_t index = ((size_t)work->kv_head * work->job->reading->result_count + slot) * work->group +
+                         (size_t)query % work->group;
+    return work->job->results->memory + index * (STATE_FLOATS + work->head_size);
+}
+
+/* Hands in one split of a cut tile. Returns whether all are there now, and then what they add up to, in order. */
+static bool join_splits(const struct item_work *work) {
+    for (int query = 0; query < work->query_count; query++) {
+        float *result = result_at(work, work->item->part, query);
+        memcpy(result, &work->states[query], sizeof work->states[query]);
+        memcpy(result + STATE_FLOATS, work->sums + (size_t)query * work->head_size, work->head_size * sizeof *result);
+    }
+    atomic_int *finished =
+        &work->job->results->finished[(size_t)work->item->cut * work->job->memory->kv_heads + work->kv_head];
+    if (atomic_fetch_add_explicit(finished, 1, memory_order_acq_rel) + 1 < work->item->parts) return false;
+    atomic_store_explicit(finished, 0, memory_order_relaxed);
+    for (int query = 0; query < work->query_count; query++) {
+        for (int part = 0; part < work->item->parts; part++) {
+            const float *result = result_at(work, part, query);
+            add_split(work, query, (const struct softmax_state *)result, result + STATE_FLOATS);
         }
     }
-    store_outputs(&work, tile, queries);
+    return true;
+}
+
+static bool attend_item(const struct attention_job *job, int index, struct workspace *workspace) {
+    const struct page_memory *memory = job->memory;
+    struct item_work work = {
+        .job = job,
+        .item = &job->reading->items[index / memory->kv_heads],
+        .kv_head = index % memory->kv_heads,
+        .group = job->queries->heads / memory->kv_heads,
+        .head_size = memory->head_size,
+    };
+    work.tile = &job->plan->tiles[work.item->tile];
+    work.query_count = (work.tile->row_end - work.tile->row_begin) * work.group;
+    if (!lay_out(&work, workspace)) return false;
+
+    if (job->fresh != NULL) write_fresh_rows(&work);
+    load_queries(&work);
+    clear_states(work.states, work.sums, work.query_count, work.head_size);
+    clear_states(work.all_states, work.all_sums, work.query_count, work.head_size);
+    for (int32_t i = work.item->span_begin; i < work.item->span_end; i++) {
+        const struct span *span = &job->reading->spans[i];
+        const int32_t end = sooner(span->block_end, work.item->block_end);
+        for (int32_t block = later(span->block_begin, work.item->block_begin); block < end; block++) {
+            attend_block(&work, i, block);
+        }
+    }
+    if (work.item->parts == 1) close_split(&work, 0, work.query_count);
+    else if (!join_splits(&work)) return true;
+    store_outputs(&work);
+    return true;
+}
+
+bool attend_items(const struct attention_job *job, struct workspace *workspace) {
+    const int items = job->reading->item_count * job->memory->kv_heads;
+    /* Taken one by one: who computes an item changes nothing about it, and no thread waits for a slower one. */
+    for (int item; (item = atomic_fetch_add_explicit(job->next_item, 1, memory_order_relaxed)) < items;) {
+        if (!attend_item(job, item, workspace)) return false;
+    }
     return true;
 }

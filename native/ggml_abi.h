@@ -10,6 +10,8 @@
 
 enum { GGML_TYPE_F32 = 0 };
 
+enum { GGML_OP_NONE = 0 }; /* a node that is there and computes nothing */
+
 struct ggml_tensor {
     int32_t type;
     void *buffer;

@@ -1,33 +1,49 @@
 #include "graph_rewrite.h"
 
+#include "graph_names.h"
 #include "handle.h"
 
-#include <stdio.h>
 #include <string.h>
 
-/* Where a rewritten attention node keeps its scale: op_params behind those of a custom node. */
-enum { SCALE_PARAM = 12 };
-_Static_assert(sizeof(struct ggml_custom_params) <= SCALE_PARAM * sizeof(int32_t), "the scale would be overwritten");
+/* Where a rewritten attention node keeps its former parameters: op_params behind those of a custom node. */
+enum { FORMER_PARAMS = 8 };
+_Static_assert(sizeof(struct ggml_custom_params) <= FORMER_PARAMS * sizeof(int32_t), "they would be overwritten");
+_Static_assert(FORMER_PARAMS * sizeof(int32_t) + sizeof(struct ggml_flash_attention_params) <=
+                   sizeof((struct ggml_tensor *)0)->op_params, "they do not fit");
 
-static void write_rows(const struct ggml_tensor *node, int thread, int threads, const struct layer *layer, int values) {
-    if (layer->handle->refused) return;
-    const struct ggml_tensor *rows = node->src[0];
-    quire_write_rows(layer->handle, layer->index, values, rows->data, rows->nb[1], thread, threads);
+static bool overlap(const struct ggml_tensor *a, const struct ggml_tensor *b) {
+    const char *a_begin = a->data, *b_begin = b->data;
+    return a_begin < b_begin + b->ne[1] * b->nb[1] && b_begin < a_begin + a->ne[2] * a->nb[2];
 }
 
-static void write_keys_node(struct ggml_tensor *node, int thread, int threads, void *user_data) {
-    write_rows(node, thread, threads, user_data, 0);
+/* Waits until all threads have come here. As in ggml's own barrier, they spin: what they wait for takes microseconds. */
+static void meet(struct layer *layer, int threads) {
+    atomic_fetch_add_explicit(&layer->arrived, 1, memory_order_acq_rel);
+    while (atomic_load_explicit(&layer->arrived, memory_order_acquire) < threads) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#endif
+    }
 }
 
-static void write_values_node(struct ggml_tensor *node, int thread, int threads, void *user_data) {
-    write_rows(node, thread, threads, user_data, 1);
-}
-
+/*
+ * Writes this step's keys and values, and attends. Rows that read nothing of each other's are written by whoever reads
+ * them, unless llama.cpp lets the output lie where keys or values still do; otherwise all are written before any is
+ * read.
+ */
 static void attention_node(struct ggml_tensor *node, int thread, int threads, void *user_data) {
-    (void)threads;
-    const struct layer *layer = user_data;
-    const struct ggml_tensor *query = node->src[0];
-    struct quire_queries queries = {
+    struct layer *layer = user_data;
+    struct quire_attention *handle = layer->handle;
+    const struct ggml_tensor *query = node->src[0], *keys = layer->keys, *values = layer->values;
+    if (handle->refused) {
+        if (thread == 0) memset(node->data, 0, (size_t)node->ne[3] * node->nb[3]);
+        return;
+    }
+    struct ggml_flash_attention_params params;
+    memcpy(&params, &node->op_params[FORMER_PARAMS], sizeof params);
+    const struct quire_queries queries = {
         .query = query->data,
         .query_row_stride = query->nb[1],
         .query_head_stride = query->nb[2],
@@ -35,37 +51,20 @@ static void attention_node(struct ggml_tensor *node, int thread, int threads, vo
         .output_row_stride = node->nb[2],
         .output_head_stride = node->nb[1],
         .heads = (int32_t)query->ne[2],
+        .scale = params.scale,
+        .softcap = params.logit_softcap,
+        .max_bias = params.max_bias,
+        .sinks = node->src[4] == NULL ? NULL : node->src[4]->data,
     };
-    memcpy(&queries.scale, &node->op_params[SCALE_PARAM], sizeof queries.scale);
-
-    if (layer->handle->refused) {
-        if (thread == 0) memset(node->data, 0, (size_t)node->ne[3] * node->nb[3]);
+    const struct fresh_rows fresh = {keys->data, values->data, keys->nb[1], values->nb[1]};
+    if (handle->plan.single_rows && !overlap(node, keys) && !overlap(node, values)) {
+        handle_attend(handle, layer->index, &queries, &fresh, thread);
         return;
     }
-    quire_attend(layer->handle, layer->index, &queries, thread);
-}
-
-static void make_custom(struct ggml_tensor *node, ggml_custom_function *function, struct layer *layer) {
-    const struct ggml_custom_params params = {function, GGML_N_TASKS_MAX, layer};
-    memset(node->op_params, 0, sizeof node->op_params);
-    memcpy(node->op_params, &params, sizeof params);
-    node->op = layer->handle->codes.custom;
-}
-
-/*
- * The layer whose cache tensor has this name, `cache_k_l<layer>` or `cache_v_l<layer>`, or -1. A name with more
- * behind it (a reshaped cache) is of no layer.
- */
-static int cache_layer(const struct ggml_tensor *tensor, char kind) {
-    char found, more;
-    int layer;
-    if (sscanf(tensor->name, "cache_%c_l%d%c", &found, &layer, &more) != 2) return -1;
-    return found == kind ? layer : -1;
-}
-
-static const struct ggml_tensor *without_views(const struct ggml_tensor *tensor) {
-    while (tensor->view_src != NULL) tensor = tensor->view_src;
-    return tensor;
+    quire_write_rows(handle, layer->index, 0, fresh.keys, fresh.key_stride, thread, threads);
+    quire_write_rows(handle, layer->index, 1, fresh.values, fresh.value_stride, thread, threads);
+    meet(layer, threads);
+    handle_attend(handle, layer->index, &queries, NULL, thread);
 }
 
 static struct layer *layer_at(struct quire_attention *handle, int index, const struct ggml_tensor *node) {
@@ -90,11 +89,15 @@ static void check_graphs(struct layer *layer) {
     handle_refuse(layer->handle, "more than one graph ran since the step began");
 }
 
+/*
+ * Nothing is left to do for the node itself: attention takes the rows from its source. A graph that is used again comes
+ * with the nodes that were rewritten for an earlier step.
+ */
 static void rewrite_set_rows(struct ggml_tensor *node, struct quire_attention *handle) {
     const struct ggml_tensor *cache = node->src[2], *rows = node->src[0];
     if (strncmp(cache->name, "cache_k_l", 9) != 0 && strncmp(cache->name, "cache_v_l", 9) != 0) return;
     const bool values = cache->name[6] == 'v';
-    struct layer *layer = layer_at(handle, cache_layer(cache, values ? 'v' : 'k'), cache);
+    struct layer *layer = layer_at(handle, graph_cache_layer(cache, values ? 'v' : 'k'), cache);
     if (layer == NULL) return;
 
     const int width = handle->memory.kv_heads * handle->memory.head_size;
@@ -105,17 +108,14 @@ static void rewrite_set_rows(struct ggml_tensor *node, struct quire_attention *h
         return;
     }
     check_rows(handle, rows->ne[1]);
-    make_custom(node, values ? write_values_node : write_keys_node, layer);
+    if (values) layer->values = rows;
+    else layer->keys = rows;
+    node->op = GGML_OP_NONE;
 }
 
 /* What this node asks for that we would compute wrongly, or NULL. */
 static const char *unsupported(const struct ggml_tensor *node, const struct page_memory *memory) {
     const struct ggml_tensor *query = node->src[0], *key = node->src[1], *value = node->src[2];
-    struct ggml_flash_attention_params params;
-    memcpy(&params, node->op_params, sizeof params);
-    if (params.max_bias != 0) return "ALiBi";
-    if (params.logit_softcap != 0) return "a soft-cap on logits";
-    if (node->src[4] != NULL) return "attention sinks";
     if (query->type != GGML_TYPE_F32 || query->nb[0] != sizeof(float)) return "queries other than rows of f32";
     if (query->ne[0] != memory->head_size || key->ne[0] != memory->head_size || value->ne[0] != memory->head_size) {
         return "another head size than the pages have";
@@ -128,40 +128,47 @@ static const char *unsupported(const struct ggml_tensor *node, const struct page
 }
 
 static void rewrite_attention(struct ggml_tensor *node, struct quire_attention *handle) {
-    const int index = cache_layer(without_views(node->src[1]), 'k');
+    const int index = graph_cache_layer(graph_without_views(node->src[1]), 'k');
     struct layer *layer = layer_at(handle, index, node);
     if (layer == NULL) return;
     const char *feature = unsupported(node, &handle->memory);
-    if (feature == NULL && cache_layer(without_views(node->src[2]), 'v') != index) feature = "values without a cache";
+    if (feature == NULL && graph_cache_layer(graph_without_views(node->src[2]), 'v') != index) feature = "values without a cache";
     if (feature != NULL) {
         handle_refuse(handle, "attention of layer %d wants %s, which pages do not do", index, feature);
+        return;
+    }
+    if (layer->keys == NULL || layer->values == NULL) {
+        handle_refuse(handle, "attention of layer %d comes before its keys and values are written", index);
         return;
     }
     check_rows(handle, node->src[0]->ne[1]);
     check_graphs(layer);
 
-    struct ggml_flash_attention_params params;
-    memcpy(&params, node->op_params, sizeof params);
-    make_custom(node, attention_node, layer);
-    memcpy(&node->op_params[SCALE_PARAM], &params.scale, sizeof params.scale);
+    struct ggml_flash_attention_params former;
+    memcpy(&former, node->op_params, sizeof former);
+    const struct ggml_custom_params params = {attention_node, GGML_N_TASKS_MAX, layer};
+    memset(node->op_params, 0, sizeof node->op_params);
+    memcpy(node->op_params, &params, sizeof params);
+    memcpy(&node->op_params[FORMER_PARAMS], &former, sizeof former);
+    node->op = handle->codes.custom;
 }
 
 /* A node of an earlier step, if it is one of ours. */
 static void check_rewritten(const struct ggml_tensor *node, struct quire_attention *handle) {
     struct ggml_custom_params params;
     memcpy(&params, node->op_params, sizeof params);
-    const bool writes = params.function == write_keys_node || params.function == write_values_node;
-    if (!writes && params.function != attention_node) return;
+    if (params.function != attention_node) return;
     struct layer *layer = params.user_data;
     if (layer->handle != handle) return;
     check_rows(handle, node->src[0]->ne[1]);
-    if (!writes) check_graphs(layer);
+    check_graphs(layer);
 }
 
 bool graph_rewrite_node(struct ggml_tensor *node, bool ask, void *user_data) {
     struct quire_attention *handle = user_data;
     if (ask) {
-        if (node->op == handle->codes.set_rows) rewrite_set_rows(node, handle);
+        const bool sets_rows = node->op == handle->codes.set_rows || node->op == GGML_OP_NONE;
+        if (sets_rows && node->src[2] != NULL) rewrite_set_rows(node, handle);
         else if (node->op == handle->codes.flash_attention) rewrite_attention(node, handle);
         else if (node->op == handle->codes.custom) check_rewritten(node, handle);
     }

@@ -8,12 +8,17 @@
 
 enum { MAX_THREADS = 512 }; /* ggml's own limit */
 
+struct ggml_tensor;
+
 /* User data of a layer's rewritten nodes. Each layer has a cache line of its own: all threads count in it. */
 struct layer {
     _Alignas(64) struct quire_attention *handle;
     int32_t index;
-    int32_t graphs;        /* that attended in this layer since the step began */
-    atomic_int next_item;  /* work of this step that no thread has taken yet: tile * kv_heads + kv head */
+    int32_t graphs;                       /* that attended in this layer since the step began */
+    const struct ggml_tensor *keys;       /* what the graph at work would have written to llama.cpp's cache */
+    const struct ggml_tensor *values;
+    atomic_int next_item;                 /* see struct attention_job */
+    atomic_int arrived;                   /* threads that have written their share of this step's keys and values */
 };
 
 struct quire_attention {
@@ -21,7 +26,10 @@ struct quire_attention {
     const struct kernel *kernel;
     struct quire_op_codes codes;
     struct step_plan plan;
+    uint8_t *windowed; /* [layers] */
     struct workspace workspaces[MAX_THREADS];
+    struct split_results results;
+    atomic_flag results_lock;
     struct layer *layers;
 
     /* Why this step's graph cannot be computed, if so: it then writes no pages and its attention is all zeros. */
@@ -33,5 +41,9 @@ struct quire_attention {
 
 /* Refuses this step; the first reason is the one that is told. Any thread may call it. */
 void handle_refuse(struct quire_attention *handle, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* quire_attend, of rows whose keys and values are in `fresh` if that is not NULL. */
+void handle_attend(struct quire_attention *handle, int32_t layer, const struct quire_queries *queries,
+                   const struct fresh_rows *fresh, int32_t thread);
 
 #endif

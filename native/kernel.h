@@ -1,5 +1,5 @@
 /*
- * What an instruction set has to offer to attention: four operations on plain arrays. Each level implements them by
+ * What an instruction set has to offer to attention: a few operations on plain arrays. Each level implements them by
  * including kernel_template.h, which is where the order of sums is written down.
  */
 #ifndef QUIRE_KERNEL_H
@@ -13,7 +13,11 @@ enum {
     PAGE_TOKENS = 16,  /* also the width of a panel: one vector of 16 lanes, whatever the hardware's width */
     BLOCK_PAGES = 4,
     BLOCK_TOKENS = PAGE_TOKENS * BLOCK_PAGES, /* the softmax takes this many positions at a time */
+    SPLIT_BLOCKS = 8,  /* blocks whose sums are taken together; longer rows add up splits */
     MULTIPLY_ROWS = 6, /* rows of A that `multiply` serves with one pass over B */
+    MAX_DIRECT_QUERIES = 8,
+    SCALE_VALUES = 32, /* values of a Q8_0 page that have a common scale */
+    MAX_HEAD_SIZE = 256,
 };
 
 /* State of one query's online softmax (Milakov and Gimelshein 2018) between two blocks. */
@@ -22,11 +26,40 @@ struct softmax_state {
     float maximum;                          /* of the scores seen, -INFINITY at the start */
 };
 
+/* What happens to a score before the softmax, besides the scale. */
+struct score_rule {
+    float softcap;  /* score = softcap * tanh(score / softcap), unless 0 */
+    float slope;    /* ALiBi: the score of a key at position p changes by slope * (p - position of the query) */
+    float distance; /* of the block's first key from the query: 0 or negative until the query's own block */
+};
+
+/*
+ * How one type of page is read. `page` is one head's part of a page: its keys, then its values (page_memory.h). The
+ * direct operations are for few queries, which one pass over the page serves; `next` are the pages that will be asked
+ * for next, which they fetch meanwhile. Pages of both are BLOCK_PAGES pointers; those behind the last are never read,
+ * but must be addresses.
+ */
+struct page_format {
+    /* Keys as floats, [head_size] rows of 16, BLOCK_TOKENS floats apart; values as [16][head_size]. */
+    void (*widen_keys)(const char *page, float *target, int head_size);
+    void (*widen_values)(const char *page, float *target, int head_size);
+
+    /*
+     * scores[row][64], of pages [first, end): the sums that `multiply` of queries [rows][head_size] and widened keys
+     * makes. At most the kernel's direct_queries rows.
+     */
+    void (*score)(const char *const *pages, const char *const *next, int first, int end, const float *queries, int rows,
+                  int head_size, float *scores);
+
+    /* sums[row][head_size] += weights[row][64] times the values of the block's tokens [begin, end), likewise. */
+    void (*sum)(const char *const *pages, const char *const *next, int begin, int end, const float *weights, int rows,
+                int head_size, float *sums);
+};
+
 struct kernel {
     const char *name;
-
-    /* Converts `count` panels of 16 halves, which follow each other, to floats, `target_stride` floats apart. */
-    void (*widen)(const uint16_t *source, float *target, ptrdiff_t target_stride, int count);
+    int direct_queries;         /* most queries that the direct operations take: what the registers can hold */
+    struct page_format formats[2]; /* by enum quire_page_type */
 
     /* Rounds `count` floats, a multiple of 16, to halves, ties to even. */
     void (*narrow)(const float *source, uint16_t *target, int count);
@@ -41,19 +74,28 @@ struct kernel {
                      ptrdiff_t c_stride, int rows, int columns, int depth, bool from_zero);
 
     /*
-     * One query, one block: turns the first `visible` of its 64 scores into weights exp(score - maximum) and the others
-     * into 0, and brings state and `sums` (head_size floats) to the new maximum.
+     * One query, one block: turns its scores [begin, end), which are not empty, into weights exp(score - maximum) and
+     * the other ones of its 64 into 0, and brings state and `sums` (head_size floats) to the new maximum. `rule` may be
+     * NULL.
      */
-    void (*fold)(float *scores, int visible, struct softmax_state *state, float *sums, int head_size);
+    void (*fold)(float *scores, int begin, int end, const struct score_rule *rule, struct softmax_state *state,
+                 float *sums, int head_size);
+
+    /* Adds the state and sums of the positions that follow: what `from` holds is as if its blocks had been folded. */
+    void (*merge)(struct softmax_state *state, float *sums, const struct softmax_state *from, const float *from_sums,
+                  int head_size);
 };
 
 extern const struct kernel kernel_portable;
 #if defined(__x86_64__)
 extern const struct kernel kernel_avx512;
+extern const struct kernel kernel_avx2;
+#elif defined(__aarch64__)
+extern const struct kernel kernel_neon;
 #endif
 
-/* The fastest level that this machine can run. */
-const struct kernel *kernel_best(void);
+/* The index-th level that this machine can run, the fastest first; NULL behind the last. */
+const struct kernel *kernel_at(int index);
 
 /* The level of that name if this machine can run it, else NULL. */
 const struct kernel *kernel_named(const char *name);

@@ -1,12 +1,16 @@
 /* AVX-512: a vector is a panel, and every product is fused with its sum. */
+#include "kernel.h"
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+#include <stdint.h>
 
+#define LEVEL avx512
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define LANES 16
-#define MULTIPLY_STEP 6
+#define ACCUMULATORS 24
 
 typedef __m512 vec;
 
@@ -16,33 +20,42 @@ INLINE vec vec_splat(float x) { return _mm512_set1_ps(x); }
 INLINE vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 INLINE vec vec_subtract(vec a, vec b) { return _mm512_sub_ps(a, b); }
 INLINE vec vec_multiply(vec a, vec b) { return _mm512_mul_ps(a, b); }
+INLINE vec vec_divide(vec a, vec b) { return _mm512_div_ps(a, b); }
 INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 INLINE vec vec_multiply_add(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec vec_round(vec x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE vec vec_times_power_of_two(vec x, vec n) { return _mm512_scalef_ps(x, n); }
 INLINE float highest_lane(vec x) { return _mm512_reduce_max_ps(x); }
 
-INLINE vec vec_first(vec x, int count, vec other) {
-    const __mmask16 first = count >= LANES ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1);
-    return _mm512_mask_mov_ps(other, first, x);
+INLINE vec vec_load_halves(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+
+INLINE void vec_store_halves(uint16_t *p, vec x) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+INLINE vec vec_load_bytes(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+INLINE vec vec_copy_sign(vec x, vec y) {
+    const vec sign = _mm512_set1_ps(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(sign, x), _mm512_and_ps(sign, y));
+}
+
+INLINE vec vec_if_less(vec a, vec b, vec x, vec y) {
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
+}
+
+INLINE vec vec_lane_numbers(void) {
+    return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+INLINE uint32_t lanes_before(int count) { return count >= LANES ? 0xffff : count <= 0 ? 0 : (1u << count) - 1; }
+
+INLINE vec vec_between(vec x, int begin, int end, vec other) {
+    return _mm512_mask_mov_ps(other, (__mmask16)(lanes_before(end) & ~lanes_before(begin)), x);
 }
 
 #include "kernel_template.h"
-
-TARGET static void widen(const uint16_t *source, float *target, ptrdiff_t target_stride, int count) {
-    for (int i = 0; i < count; i++) {
-        const __m256i halves = _mm256_loadu_si256((const __m256i *)(source + i * PAGE_TOKENS));
-        _mm512_storeu_ps(target + i * target_stride, _mm512_cvtph_ps(halves));
-    }
-}
-
-TARGET static void narrow(const float *source, uint16_t *target, int count) {
-    for (int i = 0; i < count; i += LANES) {
-        const __m256i halves = _mm512_cvtps_ph(_mm512_loadu_ps(source + i), _MM_FROUND_TO_NEAREST_INT);
-        _mm256_storeu_si256((__m256i *)(target + i), halves);
-    }
-}
-
-const struct kernel kernel_avx512 = {"avx512", widen, narrow, multiply, fold};
 
 #endif

@@ -15,11 +15,12 @@
 
 /* Sums that fit the register file beside the operands: AVX-512 and NEON have 32 registers, SSE and AVX 16. */
 #if defined(__AVX512F__) || defined(__aarch64__)
-#define MULTIPLY_STEP 6
+#define ACCUMULATORS 24
 #else
-#define MULTIPLY_STEP 2
+#define ACCUMULATORS 8
 #endif
 
+#define LEVEL portable
 #define TARGET
 #define INLINE static inline __attribute__((always_inline))
 
@@ -37,6 +38,7 @@ INLINE vec vec_splat(float x) { return x - (vec){0}; }
 INLINE vec vec_add(vec a, vec b) { return a + b; }
 INLINE vec vec_subtract(vec a, vec b) { return a - b; }
 INLINE vec vec_multiply(vec a, vec b) { return a * b; }
+INLINE vec vec_divide(vec a, vec b) { return a / b; }
 INLINE vec vec_multiply_add(vec a, vec b, vec c) { return a * b + c; }
 
 INLINE vec choose(int_vec condition, vec yes, vec no) {
@@ -55,10 +57,20 @@ INLINE vec vec_times_power_of_two(vec x, vec n) {
     return x * (vec)((__builtin_convertvector(n, int_vec) + 127) << 23);
 }
 
-INLINE vec vec_first(vec x, int count, vec other) {
+INLINE vec vec_copy_sign(vec x, vec y) { return choose((int_vec){0} + INT32_MIN, y, x); }
+
+INLINE vec vec_if_less(vec a, vec b, vec x, vec y) { return choose(a < b, x, y); }
+
+INLINE int_vec lane_numbers(void) {
     int_vec lane;
     for (int i = 0; i < LANES; i++) lane[i] = i;
-    return choose(lane < count, x, other);
+    return lane;
+}
+
+INLINE vec vec_lane_numbers(void) { return __builtin_convertvector(lane_numbers(), vec); }
+
+INLINE vec vec_between(vec x, int begin, int end, vec other) {
+    return choose((lane_numbers() >= begin) & (lane_numbers() < end), x, other);
 }
 
 INLINE float highest_lane(vec x) {
@@ -66,8 +78,6 @@ INLINE float highest_lane(vec x) {
     for (int i = 1; i < LANES; i++) highest = x[i] > highest ? x[i] : highest;
     return highest;
 }
-
-#include "kernel_template.h"
 
 INLINE float float_of_bits(uint32_t bits) {
     float x;
@@ -103,16 +113,21 @@ INLINE uint16_t half_of_float(float x) {
     return (uint16_t)(half | sign);
 }
 
-static void widen(const uint16_t *source, float *target, ptrdiff_t target_stride, int count) {
-    for (int i = 0; i < count; i++) {
-        for (int j = 0; j < PAGE_TOKENS; j++) {
-            target[i * target_stride + j] = float_of_half(source[i * PAGE_TOKENS + j]);
-        }
-    }
+/* Not inlined: arithmetic in place of an instruction would make every loop that loads halves many times as long. */
+__attribute__((noinline)) static vec vec_load_halves(const uint16_t *p) {
+    vec x = {0};
+    for (int i = 0; i < LANES; i++) x[i] = float_of_half(p[i]);
+    return x;
 }
 
-static void narrow(const float *source, uint16_t *target, int count) {
-    for (int i = 0; i < count; i++) target[i] = half_of_float(source[i]);
+INLINE void vec_store_halves(uint16_t *p, vec x) {
+    for (int i = 0; i < LANES; i++) p[i] = half_of_float(x[i]);
 }
 
-const struct kernel kernel_portable = {"portable", widen, narrow, multiply, fold};
+INLINE vec vec_load_bytes(const int8_t *p) {
+    vec x = {0};
+    for (int i = 0; i < LANES; i++) x[i] = p[i];
+    return x;
+}
+
+#include "kernel_template.h"

@@ -2,35 +2,44 @@
  * The arithmetic of attention, and with it the one order of sums, for any vector width. A level defines, before it
  * includes this file:
  *
+ *   LEVEL             what its struct kernel is called behind "kernel_"
  *   TARGET            function attribute that allows its instructions, or nothing
  *   LANES             floats in a vec: 4, 8 or 16
+ *   ACCUMULATORS      vecs of sums that registers can hold beside the operands
  *   vec               the vector type
- *   vec_load, vec_store, vec_splat, vec_add, vec_subtract, vec_multiply, vec_max
+ *   vec_load, vec_store, vec_splat, vec_add, vec_subtract, vec_multiply, vec_divide, vec_max
+ *   vec_load_halves(p), vec_store_halves(p, x), vec_load_bytes(p)   from and to uint16_t; from int8_t
  *   vec_multiply_add(a, b, c)      a * b + c, always fused or never
  *   vec_round(x)                   nearest integer
  *   vec_times_power_of_two(x, n)   x * 2^n for integers n in [-126, 0]
- *   vec_first(x, count, other)     x in the first `count` lanes (none if count <= 0), `other` in the rest
+ *   vec_copy_sign(x, y)            |x| with the sign of y
+ *   vec_if_less(a, b, x, y)        x in lanes where a < b, y in the rest
+ *   vec_lane_numbers()             0, 1, 2 ...
+ *   vec_between(x, begin, end, other)   x in lanes begin to end - 1, `other` in the rest; any begin and end
  *   highest_lane(x)                the greatest of all lanes
- *   MULTIPLY_STEP     rows that `multiply` keeps in registers: at most MULTIPLY_ROWS
  *
- * and gets the functions multiply and fold. LANES decides how often a loop runs and nothing else: the lanes of a vec
- * never meet but in highest_lane, whose result has no order.
+ * and gets its struct kernel. LANES decides how often a loop runs and nothing else: the lanes of a vec never meet but
+ * in highest_lane, whose result has no order.
  */
 #include "kernel.h"
 
 #include <math.h>
 
+#define FORCE_INLINE TARGET static inline __attribute__((always_inline))
+
 enum {
     COLUMN_VECS = 4, /* vecs of B that multiply keeps in registers */
     PANEL_VECS = PAGE_TOKENS / LANES,
     BLOCK_VECS = BLOCK_TOKENS / LANES,
+    MULTIPLY_STEP = ACCUMULATORS / COLUMN_VECS, /* rows that multiply keeps in registers */
+    DIRECT_ROOM = ACCUMULATORS / PANEL_VECS,    /* rows whose scores of one page fit the registers */
+    MAX_SCALES = MAX_HEAD_SIZE / SCALE_VALUES * PAGE_TOKENS, /* of a half page */
 };
+_Static_assert((int)MULTIPLY_STEP <= (int)MULTIPLY_ROWS, "multiply has no code for so many rows");
 
 /* The loops over r and v must vanish for `sum` to live in registers, hence constant bounds and forced unrolling. */
-TARGET static inline __attribute__((always_inline)) void multiply_tile(const float *a, ptrdiff_t a_stride,
-                                                                       const float *b, ptrdiff_t b_stride, float *c,
-                                                                       ptrdiff_t c_stride, int depth, bool from_zero,
-                                                                       const int rows, const int vecs) {
+FORCE_INLINE void multiply_tile(const float *a, ptrdiff_t a_stride, const float *b, ptrdiff_t b_stride, float *c,
+                                ptrdiff_t c_stride, int depth, bool from_zero, const int rows, const int vecs) {
     vec sum[MULTIPLY_ROWS][COLUMN_VECS];
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
@@ -87,13 +96,224 @@ static void multiply(const float *a, ptrdiff_t a_stride, const float *b, ptrdiff
     }
 }
 
+/* Bytes of `count` values of a page, without scales. */
+FORCE_INLINE size_t value_bytes(const bool quantized, int count) {
+    return quantized ? (size_t)count : (size_t)count * sizeof(uint16_t);
+}
+
+/* Where the scales of a half page (its keys, or its values) are. */
+FORCE_INLINE const uint16_t *scales_of(const char *half, int head_size) {
+    return (const uint16_t *)(half + head_size * PAGE_TOKENS);
+}
+
+FORCE_INLINE const char *values_of(const bool quantized, const char *page, int head_size) {
+    const size_t scales = quantized ? (size_t)head_size / SCALE_VALUES * PAGE_TOKENS * sizeof(uint16_t) : 0;
+    return page + value_bytes(quantized, head_size * PAGE_TOKENS) + scales;
+}
+
+/* All scales of a half page as floats. */
+FORCE_INLINE void widen_scales(const char *half, float *target, int head_size) {
+    const uint16_t *scales = scales_of(half, head_size);
+    for (int i = 0; i < head_size / SCALE_VALUES * PAGE_TOKENS; i += LANES) {
+        vec_store(target + i, vec_load_halves(scales + i));
+    }
+}
+
+/* LANES stored values. The product with a scale is exact: 7 bits times 11. */
+FORCE_INLINE vec stored(const bool quantized, const char *values, vec scale) {
+    return quantized ? vec_multiply(vec_load_bytes((const int8_t *)values), scale)
+                     : vec_load_halves((const uint16_t *)values);
+}
+
+FORCE_INLINE void widen_keys(const bool quantized, const char *page, float *target, int head_size) {
+    float scales[MAX_SCALES];
+    if (quantized) widen_scales(page, scales, head_size);
+    for (int d = 0; d < head_size; d++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < PANEL_VECS; v++) {
+            const char *from = page + value_bytes(quantized, d * PAGE_TOKENS + v * LANES);
+            const float *scale = scales + d / SCALE_VALUES * PAGE_TOKENS + v * LANES;
+            vec_store(target + d * BLOCK_TOKENS + v * LANES,
+                      stored(quantized, from, quantized ? vec_load(scale) : vec_splat(0)));
+        }
+    }
+}
+
+FORCE_INLINE void widen_values(const bool quantized, const char *page, float *target, int head_size) {
+    const char *values = values_of(quantized, page, head_size);
+    float scales[MAX_SCALES];
+    if (quantized) widen_scales(values, scales, head_size);
+    for (int i = 0; i < head_size * PAGE_TOKENS; i += LANES) {
+        const vec scale = vec_splat(quantized ? scales[i / SCALE_VALUES] : 0);
+        vec_store(target + i, stored(quantized, values + value_bytes(quantized, i), scale));
+    }
+}
+
+/*
+ * Pages [first, first + count) of the block. A prefetch with every load brings as much of the next pages as was read of
+ * these: memory and arithmetic then take turns nowhere.
+ */
+FORCE_INLINE void score_pages(const bool quantized, const char *const *pages, const char *const *next, int first,
+                              const float *queries, int head_size, float *scores, const int rows, const int count) {
+    vec sum[MAX_DIRECT_QUERIES][BLOCK_PAGES][PANEL_VECS];
+    float scale[BLOCK_PAGES][PAGE_TOKENS] = {{0}}; /* of the dimensions at work, for quantized pages */
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int p = 0; p < count; p++) {
+#pragma GCC unroll 4
+            for (int v = 0; v < PANEL_VECS; v++) sum[r][p][v] = vec_splat(0);
+        }
+    }
+    for (int d = 0; d < head_size; d++) {
+        if (quantized && d % SCALE_VALUES == 0) {
+            for (int p = 0; p < count; p++) {
+                const uint16_t *scales = scales_of(pages[first + p], head_size) + d / SCALE_VALUES * PAGE_TOKENS;
+                for (int v = 0; v < PANEL_VECS; v++) {
+                    vec_store(scale[p] + v * LANES, vec_load_halves(scales + v * LANES));
+                }
+            }
+        }
+#pragma GCC unroll 4
+        for (int p = 0; p < count; p++) {
+            __builtin_prefetch(next[first + p] + value_bytes(quantized, d * PAGE_TOKENS));
+#pragma GCC unroll 4
+            for (int v = 0; v < PANEL_VECS; v++) {
+                const char *from = pages[first + p] + value_bytes(quantized, d * PAGE_TOKENS + v * LANES);
+                const vec key = stored(quantized, from, quantized ? vec_load(scale[p] + v * LANES) : vec_splat(0));
+#pragma GCC unroll 8
+                for (int r = 0; r < rows; r++) {
+                    sum[r][p][v] = vec_multiply_add(vec_splat(queries[r * head_size + d]), key, sum[r][p][v]);
+                }
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int p = 0; p < count; p++) {
+#pragma GCC unroll 4
+            for (int v = 0; v < PANEL_VECS; v++) {
+                vec_store(scores + r * BLOCK_TOKENS + (first + p) * PAGE_TOKENS + v * LANES, sum[r][p][v]);
+            }
+        }
+    }
+}
+
+/* `vecs` vecs of the values from dimension d on. */
+FORCE_INLINE void sum_dimensions(const bool quantized, const char *const *pages, const char *const *next, int begin,
+                                 int end, const float *weights, int head_size, int d, float *sums, const int rows,
+                                 const int vecs) {
+    vec sum[MAX_DIRECT_QUERIES][COLUMN_VECS];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) sum[r][v] = vec_load(sums + r * head_size + d + v * LANES);
+    }
+    float scales[MAX_SCALES];
+    for (int token = begin; token < end; token++) {
+        const int at = token % PAGE_TOKENS * head_size + d;
+        const char *values = values_of(quantized, pages[token / PAGE_TOKENS], head_size);
+        const char *ahead = values_of(quantized, next[token / PAGE_TOKENS], head_size);
+        if (quantized && (token == begin || token % PAGE_TOKENS == 0)) widen_scales(values, scales, head_size);
+        __builtin_prefetch(ahead + value_bytes(quantized, at));
+        __builtin_prefetch(ahead + value_bytes(quantized, at + vecs * LANES - 1));
+        vec value[COLUMN_VECS];
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            const vec scale = vec_splat(quantized ? scales[(at + v * LANES) / SCALE_VALUES] : 0);
+            value[v] = stored(quantized, values + value_bytes(quantized, at + v * LANES), scale);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const vec weight = vec_splat(weights[r * BLOCK_TOKENS + token]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) sum[r][v] = vec_multiply_add(weight, value[v], sum[r][v]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) vec_store(sums + r * head_size + d + v * LANES, sum[r][v]);
+    }
+}
+
+/* As many of 4 pages, or 4 vecs of dimensions, at a time as leave room for the sums of all rows. */
+#define AT_ONCE(room) ((room) >= 4 ? 4 : (room) >= 2 ? 2 : 1)
+
+#define DIRECT(FORMAT, QUANTIZED, R)                                                                                   \
+    TARGET static void score_##FORMAT##_##R(const char *const *pages, const char *const *next, int first, int end,     \
+                                            const float *queries, int head_size, float *scores) {                      \
+        enum { COUNT = AT_ONCE(ACCUMULATORS / (R * PANEL_VECS)) };                                                     \
+        for (; first + COUNT <= end; first += COUNT) {                                                                 \
+            score_pages(QUANTIZED, pages, next, first, queries, head_size, scores, R, COUNT);                          \
+        }                                                                                                              \
+        for (; first < end; first++) score_pages(QUANTIZED, pages, next, first, queries, head_size, scores, R, 1);     \
+    }                                                                                                                  \
+    TARGET static void sum_##FORMAT##_##R(const char *const *pages, const char *const *next, int begin, int end,       \
+                                          const float *weights, int head_size, float *sums) {                          \
+        enum { COUNT = AT_ONCE(ACCUMULATORS / R) };                                                                    \
+        int d = 0;                                                                                                     \
+        for (; d + COUNT * LANES <= head_size; d += COUNT * LANES) {                                                   \
+            sum_dimensions(QUANTIZED, pages, next, begin, end, weights, head_size, d, sums, R, COUNT);                 \
+        }                                                                                                              \
+        for (; d < head_size; d += LANES) {                                                                            \
+            sum_dimensions(QUANTIZED, pages, next, begin, end, weights, head_size, d, sums, R, 1);                     \
+        }                                                                                                              \
+    }
+
+typedef void score_function(const char *const *pages, const char *const *next, int first, int end,
+                            const float *queries, int head_size, float *scores);
+typedef void sum_function(const char *const *pages, const char *const *next, int begin, int end, const float *weights,
+                          int head_size, float *sums);
+
+#define FORMAT(NAME, QUANTIZED)                                                                                        \
+    DIRECT(NAME, QUANTIZED, 1)                                                                                         \
+    DIRECT(NAME, QUANTIZED, 2)                                                                                         \
+    DIRECT(NAME, QUANTIZED, 3)                                                                                         \
+    DIRECT(NAME, QUANTIZED, 4)                                                                                         \
+    DIRECT(NAME, QUANTIZED, 5)                                                                                         \
+    DIRECT(NAME, QUANTIZED, 6)                                                                                         \
+    DIRECT(NAME, QUANTIZED, 7)                                                                                         \
+    DIRECT(NAME, QUANTIZED, 8)                                                                                         \
+    static void score_##NAME(const char *const *pages, const char *const *next, int first, int end,                    \
+                             const float *queries, int rows, int head_size, float *scores) {                           \
+        static score_function *const by_rows[MAX_DIRECT_QUERIES] = {                                                   \
+            score_##NAME##_1, score_##NAME##_2, score_##NAME##_3, score_##NAME##_4,                                    \
+            score_##NAME##_5, score_##NAME##_6, score_##NAME##_7, score_##NAME##_8,                                    \
+        };                                                                                                             \
+        by_rows[rows - 1](pages, next, first, end, queries, head_size, scores);                                        \
+    }                                                                                                                  \
+    static void sum_##NAME(const char *const *pages, const char *const *next, int begin, int end,                      \
+                           const float *weights, int rows, int head_size, float *sums) {                               \
+        static sum_function *const by_rows[MAX_DIRECT_QUERIES] = {                                                     \
+            sum_##NAME##_1, sum_##NAME##_2, sum_##NAME##_3, sum_##NAME##_4,                                            \
+            sum_##NAME##_5, sum_##NAME##_6, sum_##NAME##_7, sum_##NAME##_8,                                            \
+        };                                                                                                             \
+        by_rows[rows - 1](pages, next, begin, end, weights, head_size, sums);                                          \
+    }                                                                                                                  \
+    TARGET static void widen_keys_##NAME(const char *page, float *target, int head_size) {                             \
+        widen_keys(QUANTIZED, page, target, head_size);                                                                \
+    }                                                                                                                  \
+    TARGET static void widen_values_##NAME(const char *page, float *target, int head_size) {                           \
+        widen_values(QUANTIZED, page, target, head_size);                                                              \
+    }
+#define FORMAT_NAMES(NAME) {widen_keys_##NAME, widen_values_##NAME, score_##NAME, sum_##NAME}
+
+FORMAT(f16, false)
+FORMAT(q8_0, true)
+
+TARGET static void narrow(const float *source, uint16_t *target, int count) {
+    for (int i = 0; i < count; i += LANES) vec_store_halves(target + i, vec_load(source + i));
+}
+
 /*
  * e^x for x <= 0, with e^0 = 1, as 2^n * 2^f where n + f = x / ln 2 and |f| <= 1/2. The polynomial for 2^f is the
  * minimax one of degree 5 with constant term 1 (relative error 1.1e-7). Rounding x / ln 2 makes e^x wrong by about
  * |x| e^x / 2^23 more: small next to the weight of 1 that every softmax has. Below -87, where floats end, the result
  * stays e^-87, which no such sum can feel.
  */
-TARGET static inline vec vec_exp(vec x) {
+FORCE_INLINE vec vec_exp(vec x) {
     const vec t = vec_multiply(vec_max(x, vec_splat(-87.0f)), vec_splat(1.44269504f));
     const vec n = vec_round(t);
     const vec f = vec_subtract(t, n);
@@ -106,35 +326,104 @@ TARGET static inline vec vec_exp(vec x) {
     return vec_times_power_of_two(p, n);
 }
 
-TARGET static void fold(float *scores, int visible, struct softmax_state *state, float *sums, int head_size) {
+/*
+ * From e^-2|x|, and where that would cancel, for |x| < 5/8, as x + x^3 P(x^2) with a P fitted by least squares at
+ * Chebyshev's nodes (relative error 9e-8).
+ */
+FORCE_INLINE vec vec_tanh(vec x) {
+    const vec one = vec_splat(1);
+    const vec magnitude = vec_copy_sign(x, one);
+    const vec power = vec_exp(vec_multiply(magnitude, vec_splat(-2)));
+    const vec far = vec_copy_sign(vec_divide(vec_subtract(one, power), vec_add(one, power)), x);
+
+    const vec square = vec_multiply(x, x);
+    vec p = vec_splat(-6.103758235e-3f);
+    p = vec_multiply_add(p, square, vec_splat(2.100259624e-2f));
+    p = vec_multiply_add(p, square, vec_splat(-5.385218933e-2f));
+    p = vec_multiply_add(p, square, vec_splat(1.333277822e-1f));
+    p = vec_multiply_add(p, square, vec_splat(-3.333332837e-1f));
+    const vec near = vec_multiply_add(vec_multiply(x, square), p, x);
+    return vec_if_less(magnitude, vec_splat(0.625f), near, far);
+}
+
+/* Multiplies totals and sums that were taken relative to another maximum. */
+FORCE_INLINE void rescale(struct softmax_state *state, float *sums, int head_size, float by) {
+    const vec factor = vec_exp(vec_splat(by));
+#pragma GCC unroll 4
+    for (int v = 0; v < PANEL_VECS; v++) {
+        vec_store(state->totals + v * LANES, vec_multiply(vec_load(state->totals + v * LANES), factor));
+    }
+    for (int d = 0; d < head_size; d += LANES) vec_store(sums + d, vec_multiply(vec_load(sums + d), factor));
+}
+
+TARGET static void fold(float *scores, int begin, int end, const struct score_rule *rule, struct softmax_state *state,
+                        float *sums, int head_size) {
     const vec unseen = vec_splat(-INFINITY);
     vec x[BLOCK_VECS];
     vec top = unseen;
 #pragma GCC unroll 16
     for (int v = 0; v < BLOCK_VECS; v++) {
-        x[v] = vec_first(vec_load(scores + v * LANES), visible - v * LANES, unseen);
+        x[v] = vec_load(scores + v * LANES);
+        if (rule != NULL) {
+            if (rule->softcap != 0) {
+                const vec cap = vec_splat(rule->softcap);
+                x[v] = vec_multiply(vec_tanh(vec_divide(x[v], cap)), cap);
+            }
+            const vec distance = vec_add(vec_splat(rule->distance + v * LANES), vec_lane_numbers());
+            x[v] = vec_multiply_add(vec_splat(rule->slope), distance, x[v]);
+        }
+        x[v] = vec_between(x[v], begin - v * LANES, end - v * LANES, unseen);
         top = vec_max(top, x[v]);
     }
-    vec totals[PANEL_VECS];
-#pragma GCC unroll 4
-    for (int v = 0; v < PANEL_VECS; v++) totals[v] = vec_load(state->totals + v * LANES);
-
     const float maximum = highest_lane(top);
     if (maximum > state->maximum) {
-        const vec factor = vec_exp(vec_splat(state->maximum - maximum));
-#pragma GCC unroll 4
-        for (int v = 0; v < PANEL_VECS; v++) totals[v] = vec_multiply(totals[v], factor);
-        for (int d = 0; d < head_size; d += LANES) vec_store(sums + d, vec_multiply(vec_load(sums + d), factor));
+        if (state->maximum > -INFINITY) rescale(state, sums, head_size, state->maximum - maximum);
         state->maximum = maximum;
     }
 
+    vec totals[PANEL_VECS];
+#pragma GCC unroll 4
+    for (int v = 0; v < PANEL_VECS; v++) totals[v] = vec_load(state->totals + v * LANES);
     const vec shift = vec_splat(state->maximum);
 #pragma GCC unroll 16
     for (int v = 0; v < BLOCK_VECS; v++) {
-        const vec weight = vec_first(vec_exp(vec_subtract(x[v], shift)), visible - v * LANES, vec_splat(0));
+        const vec weight =
+            vec_between(vec_exp(vec_subtract(x[v], shift)), begin - v * LANES, end - v * LANES, vec_splat(0));
         vec_store(scores + v * LANES, weight);
         totals[v % PANEL_VECS] = vec_add(totals[v % PANEL_VECS], weight);
     }
 #pragma GCC unroll 4
     for (int v = 0; v < PANEL_VECS; v++) vec_store(state->totals + v * LANES, totals[v]);
 }
+
+TARGET static void merge(struct softmax_state *state, float *sums, const struct softmax_state *from,
+                         const float *from_sums, int head_size) {
+    if (from->maximum > state->maximum) {
+        if (state->maximum > -INFINITY) rescale(state, sums, head_size, state->maximum - from->maximum);
+        state->maximum = from->maximum;
+    }
+    const vec factor = vec_exp(vec_splat(from->maximum - state->maximum));
+#pragma GCC unroll 4
+    for (int v = 0; v < PANEL_VECS; v++) {
+        const vec total = vec_load(state->totals + v * LANES);
+        vec_store(state->totals + v * LANES, vec_multiply_add(vec_load(from->totals + v * LANES), factor, total));
+    }
+    for (int d = 0; d < head_size; d += LANES) {
+        vec_store(sums + d, vec_multiply_add(vec_load(from_sums + d), factor, vec_load(sums + d)));
+    }
+}
+
+#define PASTE(a, b) a##b
+#define KERNEL(level) PASTE(kernel_, level)
+#define QUOTE(level) #level
+#define NAME(level) QUOTE(level)
+
+const struct kernel KERNEL(LEVEL) = {
+    NAME(LEVEL),
+    (int)DIRECT_ROOM < (int)MAX_DIRECT_QUERIES ? (int)DIRECT_ROOM : (int)MAX_DIRECT_QUERIES,
+    {FORMAT_NAMES(f16), FORMAT_NAMES(q8_0)},
+    narrow,
+    multiply,
+    fold,
+    merge,
+};

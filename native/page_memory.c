@@ -6,9 +6,10 @@
 
 #include "aligned_memory.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { MAX_HEAD_SIZE = 256, HUGE_PAGE_BYTES = 1 << 21 };
+enum { HUGE_PAGE_BYTES = 1 << 21 };
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
@@ -18,7 +19,7 @@ enum { MAX_HEAD_SIZE = 256, HUGE_PAGE_BYTES = 1 << 21 };
 #define MAP_NORESERVE 0
 #endif
 
-static uint16_t *map(size_t bytes) {
+static char *map(size_t bytes) {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return NULL;
 #ifdef MADV_HUGEPAGE
@@ -28,64 +29,92 @@ static uint16_t *map(size_t bytes) {
     return memory;
 }
 
-static void unmap(uint16_t *memory, size_t bytes) { munmap(memory, bytes); }
+static void unmap(char *memory, size_t bytes) { munmap(memory, bytes); }
 
 #else
 
-static uint16_t *map(size_t bytes) { return aligned_memory_get(HUGE_PAGE_BYTES, bytes); }
-static void unmap(uint16_t *memory, size_t bytes) {
+static char *map(size_t bytes) { return aligned_memory_get(HUGE_PAGE_BYTES, bytes); }
+static void unmap(char *memory, size_t bytes) {
     (void)bytes;
     aligned_memory_free(memory);
 }
 
 #endif
 
+/* One head's part of a page. */
+static size_t part_bytes(const struct page_memory *memory) {
+    return 2 * page_half_bytes(memory->type, memory->head_size);
+}
+
 bool page_memory_map(struct page_memory *memory) {
-    const size_t page = (size_t)memory->layers * memory->kv_heads * page_memory_head_halves(memory) * sizeof(uint16_t);
+    const size_t page = (size_t)memory->layers * memory->kv_heads * part_bytes(memory);
     if ((SIZE_MAX - HUGE_PAGE_BYTES) / page < (size_t)memory->pages) return false;
     memory->bytes = (page * memory->pages + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
-    memory->keys = map(memory->bytes);
-    memory->values = map(memory->bytes);
-    if (memory->keys != NULL && memory->values != NULL) return true;
-    page_memory_unmap(memory);
-    return false;
+    memory->memory = map(memory->bytes);
+    return memory->memory != NULL;
 }
 
 void page_memory_unmap(struct page_memory *memory) {
-    if (memory->keys != NULL) unmap(memory->keys, memory->bytes);
-    if (memory->values != NULL) unmap(memory->values, memory->bytes);
-    memory->keys = NULL;
-    memory->values = NULL;
+    if (memory->memory != NULL) unmap(memory->memory, memory->bytes);
+    memory->memory = NULL;
 }
 
-void page_memory_write_keys(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot,
-                            const float *source) {
-    const int page = slot / PAGE_TOKENS;
+/* SCALE_VALUES floats as integers times `scale`, which is rounded to a half. */
+static uint16_t quantize(const struct kernel *kernel, const float *source, int8_t *target) {
+    float largest = 0;
+    for (int i = 0; i < SCALE_VALUES; i++) largest = fmaxf(largest, fabsf(source[i]));
+    /* `narrow` takes whole vectors. */
+    const float scale[PAGE_TOKENS] = {largest / INT8_MAX};
+    uint16_t half[PAGE_TOKENS];
+    kernel->narrow(scale, half, PAGE_TOKENS);
+    const float inverse = largest > 0 ? INT8_MAX / largest : 0;
+    for (int i = 0; i < SCALE_VALUES; i++) {
+        /* The bounds are for what a broken model may give: no integer stands for NaN. */
+        target[i] = (int8_t)fmaxf(-INT8_MAX, fminf(INT8_MAX, rintf(source[i] * inverse)));
+    }
+    return half[0];
+}
+
+void page_memory_write_key(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot, int head,
+                           const float *source) {
     const int offset = slot % PAGE_TOKENS;
-    uint16_t halves[MAX_HEAD_SIZE];
-    for (int head = 0; head < memory->kv_heads; head++) {
-        kernel->narrow(source + (size_t)head * memory->head_size, halves, memory->head_size);
-        uint16_t *target = memory->keys + page_memory_at(memory, layer, page, head) + offset;
+    char *keys = page_memory_at(memory, layer, slot / PAGE_TOKENS, head);
+    if (memory->type == QUIRE_PAGES_F16) {
+        uint16_t halves[MAX_HEAD_SIZE];
+        kernel->narrow(source, halves, memory->head_size);
+        uint16_t *target = (uint16_t *)keys + offset;
         for (int d = 0; d < memory->head_size; d++) target[d * PAGE_TOKENS] = halves[d];
+        return;
+    }
+    int8_t *target = (int8_t *)keys + offset;
+    uint16_t *scales = (uint16_t *)(keys + memory->head_size * PAGE_TOKENS) + offset;
+    for (int d = 0; d < memory->head_size; d += SCALE_VALUES) {
+        int8_t bytes[SCALE_VALUES];
+        scales[d / SCALE_VALUES * PAGE_TOKENS] = quantize(kernel, source + d, bytes);
+        for (int i = 0; i < SCALE_VALUES; i++) target[(d + i) * PAGE_TOKENS] = bytes[i];
     }
 }
 
-void page_memory_write_values(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot,
-                              const float *source) {
-    const int page = slot / PAGE_TOKENS;
+void page_memory_write_value(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot,
+                             int head, const float *source) {
     const int offset = slot % PAGE_TOKENS;
-    for (int head = 0; head < memory->kv_heads; head++) {
-        uint16_t *target = memory->values + page_memory_at(memory, layer, page, head) + offset * memory->head_size;
-        kernel->narrow(source + (size_t)head * memory->head_size, target, memory->head_size);
+    char *values = page_memory_at(memory, layer, slot / PAGE_TOKENS, head) +
+                   page_half_bytes(memory->type, memory->head_size);
+    if (memory->type == QUIRE_PAGES_F16) {
+        kernel->narrow(source, (uint16_t *)values + offset * memory->head_size, memory->head_size);
+        return;
+    }
+    int8_t *target = (int8_t *)values + offset * memory->head_size;
+    const int count = memory->head_size / SCALE_VALUES;
+    uint16_t *scales = (uint16_t *)(values + memory->head_size * PAGE_TOKENS) + offset * count;
+    for (int i = 0; i < count; i++) {
+        scales[i] = quantize(kernel, source + i * SCALE_VALUES, target + i * SCALE_VALUES);
     }
 }
 
 void page_memory_copy(const struct page_memory *memory, int source, int target) {
-    const size_t bytes = memory->kv_heads * page_memory_head_halves(memory) * sizeof(uint16_t);
+    const size_t bytes = memory->kv_heads * part_bytes(memory);
     for (int layer = 0; layer < memory->layers; layer++) {
-        const size_t from = page_memory_at(memory, layer, source, 0);
-        const size_t to = page_memory_at(memory, layer, target, 0);
-        memcpy(memory->keys + to, memory->keys + from, bytes);
-        memcpy(memory->values + to, memory->values + from, bytes);
+        memcpy(page_memory_at(memory, layer, target, 0), page_memory_at(memory, layer, source, 0), bytes);
     }
 }

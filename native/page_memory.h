@@ -1,46 +1,52 @@
 /*
- * The key/value pages of one model: 16 tokens each, in halves, in one mapping for keys and one for values.
+ * The key/value pages of one model: 16 tokens each, in one mapping.
  *
- *   keys    [layer][page][kv head][d][token]   a panel of 16 keys per d: 16 scores grow side by side in one vector
- *   values  [layer][page][kv head][token][d]
+ *   [layer][page][kv head]{ keys [d][token], values [token][d] }
+ *
+ * A panel of 16 keys per d lets 16 scores grow side by side in one vector. Values are halves, or, in Q8_0 pages, 8-bit
+ * integers; then keys are followed by their scales [d / 32][token] in halves, and values by theirs [token][d / 32].
  */
 #ifndef QUIRE_PAGE_MEMORY_H
 #define QUIRE_PAGE_MEMORY_H
 
 #include "kernel.h"
+#include "quire_attention.h"
 
 struct page_memory {
     int layers;
     int kv_heads;
     int head_size;
     int pages;
-    size_t bytes; /* of one mapping */
-    uint16_t *keys;
-    uint16_t *values;
+    enum quire_page_type type;
+    size_t bytes;
+    char *memory;
 };
 
-/* Reserves the two mappings; `memory` has its four sizes set. Returns false when the machine refuses. */
+/* Reserves the mapping; the other members are set. Returns false when the machine refuses. */
 bool page_memory_map(struct page_memory *memory);
 
 void page_memory_unmap(struct page_memory *memory);
 
-/* Halves of one head of one page, keys or values alike. */
-static inline size_t page_memory_head_halves(const struct page_memory *memory) {
-    return (size_t)memory->head_size * PAGE_TOKENS;
+/* Bytes of one head's keys in a page, and of its values. */
+static inline size_t page_half_bytes(enum quire_page_type type, int head_size) {
+    const size_t values = (size_t)head_size * PAGE_TOKENS;
+    if (type == QUIRE_PAGES_F16) return values * sizeof(uint16_t);
+    return values + values / SCALE_VALUES * sizeof(uint16_t);
 }
 
-/* Where the keys, and in the other mapping the values, of one head of one page begin, in halves. */
-static inline size_t page_memory_at(const struct page_memory *memory, int layer, int page, int head) {
-    return (((size_t)layer * memory->pages + page) * memory->kv_heads + head) * page_memory_head_halves(memory);
+/* Where one head's part of a page begins. */
+static inline char *page_memory_at(const struct page_memory *memory, int layer, int page, int head) {
+    const size_t index = ((size_t)layer * memory->pages + page) * memory->kv_heads + head;
+    return memory->memory + index * 2 * page_half_bytes(memory->type, memory->head_size);
 }
 
-/* Writes one token's keys of all heads, kv_heads * head_size floats, into its slot (page * 16 + offset). */
-void page_memory_write_keys(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot,
-                            const float *source);
+/* Writes one token's key of one head, head_size floats, into its slot (page * 16 + offset). */
+void page_memory_write_key(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot, int head,
+                           const float *source);
 
-/* The same for its values. */
-void page_memory_write_values(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot,
-                              const float *source);
+/* The same for its value. */
+void page_memory_write_value(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot,
+                             int head, const float *source);
 
 /* Copies keys and values of a page over another page, in all layers. */
 void page_memory_copy(const struct page_memory *memory, int source, int target);

@@ -9,7 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *quire_best_level(void) { return kernel_best()->name; }
+const char *quire_best_level(void) { return quire_level(0); }
+
+const char *quire_level(int32_t index) {
+    const struct kernel *kernel = kernel_at(index);
+    return kernel == NULL ? NULL : kernel->name;
+}
+
+size_t quire_page_bytes(const struct quire_shape *shape) {
+    return 2 * (size_t)shape->layers * shape->kv_heads * page_half_bytes(shape->page_type, shape->head_size);
+}
 
 /* Data and function pointers have one size wherever dlsym exists; ISO C has no cast for it. */
 void *quire_eval_callback(void) {
@@ -23,10 +32,9 @@ static struct layer *make_layers(struct quire_attention *handle, int count) {
     struct layer *layers = aligned_memory_get(_Alignof(struct layer), (size_t)count * sizeof *layers);
     if (layers == NULL) return NULL;
     for (int i = 0; i < count; i++) {
-        layers[i].handle = handle;
-        layers[i].index = i;
-        layers[i].graphs = 0;
+        layers[i] = (struct layer){.handle = handle, .index = i};
         atomic_init(&layers[i].next_item, 0);
+        atomic_init(&layers[i].arrived, 0);
     }
     return layers;
 }
@@ -37,12 +45,31 @@ static void forget_refusal(struct quire_attention *handle) {
     atomic_flag_clear(&handle->has_reason);
 }
 
-struct quire_attention *quire_open(int32_t layers, int32_t kv_heads, int32_t head_size, int32_t pages,
-                                   const char *level, const struct quire_op_codes *codes, char *error) {
+/* What is wrong with a shape, or NULL. */
+static const char *check_shape(const struct quire_shape *shape) {
+    const bool quantized = shape->page_type == QUIRE_PAGES_Q8_0;
+    if (!quantized && shape->page_type != QUIRE_PAGES_F16) return "there is no such type of page";
+    if (shape->layers < 1 || shape->kv_heads < 1 || shape->pages < 1) return "there must be layers, heads and pages";
+    if (shape->head_size < 1 || shape->head_size > MAX_HEAD_SIZE ||
+        shape->head_size % (quantized ? SCALE_VALUES : PAGE_TOKENS) != 0) {
+        return quantized ? "8-bit pages need a head size that is a multiple of 32 up to 256"
+                         : "the head size must be a multiple of 16 up to 256";
+    }
+    if (shape->window < 0) return "a window is at least one position";
+    return NULL;
+}
+
+struct quire_attention *quire_open(const struct quire_shape *shape, const char *level,
+                                   const struct quire_op_codes *codes, char *error) {
     const struct kernel *kernel = kernel_named(level);
     if (kernel == NULL) {
         snprintf(error, QUIRE_ERROR_BYTES, "this machine cannot run the attention kernel \"%s\": choose \"auto\"",
                  level);
+        return NULL;
+    }
+    const char *wrong = check_shape(shape);
+    if (wrong != NULL) {
+        snprintf(error, QUIRE_ERROR_BYTES, "%s", wrong);
         return NULL;
     }
     struct quire_attention *handle = calloc(1, sizeof *handle);
@@ -53,72 +80,103 @@ struct quire_attention *quire_open(int32_t layers, int32_t kv_heads, int32_t hea
     handle->kernel = kernel;
     handle->codes = *codes;
     handle->memory = (struct page_memory){
-        .layers = layers,
-        .kv_heads = kv_heads,
-        .head_size = head_size,
-        .pages = pages,
+        .layers = shape->layers,
+        .kv_heads = shape->kv_heads,
+        .head_size = shape->head_size,
+        .pages = shape->pages,
+        .type = shape->page_type,
     };
+    handle->plan.readings[1].window = shape->window;
+    atomic_flag_clear(&handle->results_lock);
     forget_refusal(handle);
-    handle->layers = make_layers(handle, layers);
-    if (handle->layers == NULL || !page_memory_map(&handle->memory)) {
+    handle->layers = make_layers(handle, shape->layers);
+    handle->windowed = calloc((size_t)shape->layers, sizeof *handle->windowed);
+    if (handle->layers == NULL || handle->windowed == NULL || !page_memory_map(&handle->memory)) {
         snprintf(error, QUIRE_ERROR_BYTES, "the system refuses the memory for %d pages: choose a smaller KV cache",
-                 (int)pages);
+                 (int)shape->pages);
         quire_close(handle);
         return NULL;
     }
+    if (shape->window != 0) memcpy(handle->windowed, shape->windowed, (size_t)shape->layers);
     return handle;
 }
 
 void quire_close(struct quire_attention *handle) {
     page_memory_unmap(&handle->memory);
     step_plan_free(&handle->plan);
+    split_results_free(&handle->results);
     for (int i = 0; i < MAX_THREADS; i++) workspace_free(&handle->workspaces[i]);
     aligned_memory_free(handle->layers);
+    free(handle->windowed);
     free(handle);
 }
 
 int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int32_t *positions, const int32_t *slots,
                          const int32_t *table_offsets, const int32_t *tables, int32_t table_entries, char *error) {
     forget_refusal(handle);
-    const char *wrong = step_plan_make(&handle->plan, handle->memory.pages, rows, positions, slots, table_offsets,
-                                       tables, table_entries);
+    const char *wrong = step_plan_make(&handle->plan, handle->memory.pages, handle->memory.kv_heads, rows, positions,
+                                       slots, table_offsets, tables, table_entries);
     if (wrong != NULL) {
         snprintf(error, QUIRE_ERROR_BYTES, "%s", wrong);
         return -1;
     }
     for (int i = 0; i < handle->memory.layers; i++) {
         handle->layers[i].graphs = 0;
+        handle->layers[i].keys = handle->layers[i].values = NULL;
         atomic_store_explicit(&handle->layers[i].next_item, 0, memory_order_relaxed);
+        atomic_store_explicit(&handle->layers[i].arrived, 0, memory_order_relaxed);
     }
     return 0;
 }
 
 void quire_write_rows(struct quire_attention *handle, int32_t layer, int32_t values, const float *source,
                       size_t row_stride, int32_t thread, int32_t threads) {
+    const struct page_memory *memory = &handle->memory;
     /* Neighbouring rows go to the same cache lines, so they stay with one thread. */
     const int32_t rows = handle->plan.row_count;
     const int32_t begin = (int32_t)((int64_t)rows * thread / threads);
     const int32_t end = (int32_t)((int64_t)rows * (thread + 1) / threads);
     for (int32_t row = begin; row < end; row++) {
         const float *from = (const float *)((const char *)source + (size_t)row * row_stride);
-        if (values) page_memory_write_values(&handle->memory, handle->kernel, layer, handle->plan.slots[row], from);
-        else page_memory_write_keys(&handle->memory, handle->kernel, layer, handle->plan.slots[row], from);
+        const int slot = handle->plan.slots[row];
+        for (int head = 0; head < memory->kv_heads; head++, from += memory->head_size) {
+            if (values) page_memory_write_value(memory, handle->kernel, layer, slot, head, from);
+            else page_memory_write_key(memory, handle->kernel, layer, slot, head, from);
+        }
+    }
+}
+
+/* How many splits there are is known when the step begins, how many heads only here; the first thread makes the room. */
+static bool reserve_results(struct quire_attention *handle, const struct reading *reading, int heads) {
+    if (reading->cut_count == 0) return true;
+    while (atomic_flag_test_and_set_explicit(&handle->results_lock, memory_order_acquire)) {
+    }
+    const bool enough = split_results_reserve(&handle->results, reading, &handle->memory, heads);
+    atomic_flag_clear_explicit(&handle->results_lock, memory_order_release);
+    return enough;
+}
+
+void handle_attend(struct quire_attention *handle, int32_t layer, const struct quire_queries *queries,
+                   const struct fresh_rows *fresh, int32_t thread) {
+    const struct reading *reading = &handle->plan.readings[handle->windowed[layer]];
+    const struct attention_job job = {
+        .memory = &handle->memory,
+        .kernel = handle->kernel,
+        .plan = &handle->plan,
+        .reading = reading,
+        .queries = queries,
+        .fresh = fresh,
+        .results = &handle->results,
+        .next_item = &handle->layers[layer].next_item,
+        .layer = layer,
+    };
+    if (!reserve_results(handle, reading, queries->heads) || !attend_items(&job, &handle->workspaces[thread])) {
+        handle_refuse(handle, "no memory for the workspace of a thread");
     }
 }
 
 void quire_attend(struct quire_attention *handle, int32_t layer, const struct quire_queries *queries, int32_t thread) {
-    atomic_int *next_item = &handle->layers[layer].next_item;
-    const int heads = handle->memory.kv_heads;
-    const int items = handle->plan.tile_count * heads;
-    /* Taken one by one: who computes a tile changes nothing about it, and no thread waits for a slower one. */
-    for (int item; (item = atomic_fetch_add_explicit(next_item, 1, memory_order_relaxed)) < items;) {
-        const struct tile *tile = &handle->plan.tiles[item / heads];
-        if (!attend_tile(&handle->memory, handle->kernel, &handle->plan, tile, layer, item % heads, queries,
-                         &handle->workspaces[thread])) {
-            handle_refuse(handle, "no memory for the workspace of a thread");
-            return;
-        }
-    }
+    handle_attend(handle, layer, queries, NULL, thread);
 }
 
 int32_t quire_copy_page(struct quire_attention *handle, int32_t source, int32_t target) {

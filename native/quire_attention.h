@@ -54,15 +54,38 @@ struct quire_layout_probe {
  */
 QUIRE_EXPORT const char *quire_check_layout(const struct quire_layout_probe *probe, struct quire_op_codes *codes);
 
-/* The instruction set that level "auto" chooses on this machine. */
+/* The fastest instruction set of this machine. */
 QUIRE_EXPORT const char *quire_best_level(void);
 
+/* Name of the index-th instruction set that this machine can run, the fastest first; NULL behind the last. */
+QUIRE_EXPORT const char *quire_level(int32_t index);
+
+/* How a page stores its values. */
+enum quire_page_type {
+    QUIRE_PAGES_F16 = 0,
+    QUIRE_PAGES_Q8_0 = 1, /* 8-bit integers, 32 of a head's dimensions with a common scale in half precision */
+};
+
+/* What the pages of a model look like, and who reads how much of them. */
+struct quire_shape {
+    int32_t layers;
+    int32_t kv_heads;
+    int32_t head_size; /* a multiple of 16 up to 256; of 32 for Q8_0 pages */
+    int32_t pages;     /* of 16 tokens */
+    int32_t page_type; /* enum quire_page_type */
+    int32_t window;    /* positions that a row of a windowed layer sees, its own included; 0: there are none */
+    const uint8_t *windowed; /* [layers], 1 for windowed layers; not read without a window */
+};
+
+/* Bytes of one page over all layers, keys and values. */
+QUIRE_EXPORT size_t quire_page_bytes(const struct quire_shape *shape);
+
 /*
- * Makes a handle with `pages` pages of 16 tokens in each of `layers` layers. `level` is "avx512" or "portable". Memory
- * is reserved, and taken only as pages are written. Returns NULL with the reason in `error` (QUIRE_ERROR_BYTES).
+ * Makes a handle. `level` is the name of an instruction set, see quire_best_level and quire_level. Memory is reserved,
+ * and taken only as pages are written. Returns NULL with the reason in `error` (QUIRE_ERROR_BYTES).
  */
-QUIRE_EXPORT struct quire_attention *quire_open(int32_t layers, int32_t kv_heads, int32_t head_size, int32_t pages,
-                                                const char *level, const struct quire_op_codes *codes, char *error);
+QUIRE_EXPORT struct quire_attention *quire_open(const struct quire_shape *shape, const char *level,
+                                                const struct quire_op_codes *codes, char *error);
 
 /* Frees the handle with its pages. No graph whose nodes were rewritten for it may run afterwards. */
 QUIRE_EXPORT void quire_close(struct quire_attention *handle);
@@ -97,6 +120,9 @@ struct quire_queries {
     size_t output_head_stride;
     int32_t heads; /* query heads, a multiple of kv_heads */
     float scale;
+    float softcap;      /* scores become softcap * tanh(score / softcap); 0: they stay */
+    float max_bias;     /* ALiBi (Press et al. 2021): heads prefer near positions, by slopes from this; 0: they do not */
+    const float *sinks; /* [heads], a score without a value for each head; or NULL */
 };
 
 /*
@@ -111,5 +137,33 @@ QUIRE_EXPORT int32_t quire_copy_page(struct quire_attention *handle, int32_t sou
 
 /* What the last step could not compute, or NULL; asking forgets it. The string lives until the next step. */
 QUIRE_EXPORT const char *quire_take_error(struct quire_attention *handle);
+
+/* What one layer of a model asks of attention, as its graph says. */
+struct quire_layer_facts {
+    int32_t nodes; /* attention nodes over this layer's keys and values; 0: none, or not as pages would keep them */
+    int32_t kv_heads;
+    int32_t key_size;
+    int32_t value_size;
+    /* Bit i: the row sees cell i of llama.cpp's cache, for the first 32. No bits: the model computes its own mask. */
+    uint32_t first_row_sees;
+    uint32_t second_row_sees;
+};
+
+struct quire_survey;
+
+/* Looks at graphs without changing them: quire_survey_callback with a survey as its user data. NULL: no memory. */
+QUIRE_EXPORT struct quire_survey *quire_survey_open(int32_t layers, const struct quire_op_codes *codes);
+QUIRE_EXPORT void *quire_survey_callback(void);
+
+/* Forgets earlier graphs: what is asked afterwards is about the next one alone. */
+QUIRE_EXPORT void quire_survey_begin(struct quire_survey *survey);
+
+/* The facts of a layer, all zeros if the graph has no attention over its keys and values. */
+QUIRE_EXPORT void quire_survey_layer(const struct quire_survey *survey, int32_t layer, struct quire_layer_facts *facts);
+
+/* Whether the graph rotates by one of two sets of factors, for short and for long contexts (LongRoPE). */
+QUIRE_EXPORT int32_t quire_survey_long_rope(const struct quire_survey *survey);
+
+QUIRE_EXPORT void quire_survey_close(struct quire_survey *survey);
 
 #endif

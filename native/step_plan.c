@@ -121,29 +121,41 @@ static struct span span_from(const struct step_plan *plan, int32_t begin, int32_
     return (struct span){begin, stop, block, block + 1, longest->table, longest->position};
 }
 
-static bool push_span(struct step_plan *plan, struct span span, int32_t first) {
-    if (plan->span_count > first) {
-        struct span *last = &plan->spans[plan->span_count - 1];
+/* The first block that any of these rows sees. */
+static int32_t first_block(const struct step_plan *plan, const struct reading *reading, int32_t begin, int32_t end) {
+    int32_t lowest = INT32_MAX;
+    for (int32_t i = begin; i < end; i++) {
+        const int32_t first = reading_first(reading, plan->rows[i].position);
+        if (first < lowest) lowest = first;
+    }
+    return lowest / BLOCK_TOKENS;
+}
+
+static bool push_span(struct reading *reading, struct span span, int32_t first) {
+    if (reading->span_count > first) {
+        struct span *last = &reading->spans[reading->span_count - 1];
         if (last->row_begin == span.row_begin && last->row_end == span.row_end && last->table == span.table &&
             last->block_end == span.block_begin) {
             last->block_end = span.block_end;
             return true;
         }
     }
-    if (!RESERVE(plan->spans, plan->span_capacity, plan->span_count + 1)) return false;
-    plan->spans[plan->span_count++] = span;
+    if (!RESERVE(reading->spans, reading->span_capacity, reading->span_count + 1)) return false;
+    reading->spans[reading->span_count++] = span;
     return true;
 }
 
 /* Rows [begin, end) walk together from `block` on, and where their pages part, each part goes on alone. */
-static bool walk(struct step_plan *plan, int32_t begin, int32_t end, int32_t block) {
-    const int32_t first = plan->span_count;
+static bool walk(const struct step_plan *plan, struct reading *reading, int32_t begin, int32_t end, int32_t block) {
+    const int32_t first = reading->span_count;
     for (;; block++) {
         while (begin < end && is_done(&plan->rows[begin], block)) begin++;
         if (begin == end) return true;
+        const int32_t lowest = first_block(plan, reading, begin, end);
+        if (lowest > block) block = lowest;
         const struct span span = span_from(plan, begin, end, block);
         if (span.row_end < end) break;
-        if (!push_span(plan, span, first)) return false;
+        if (!push_span(reading, span, first)) return false;
     }
     while (begin < end) {
         if (is_done(&plan->rows[begin], block)) {
@@ -151,29 +163,70 @@ static bool walk(struct step_plan *plan, int32_t begin, int32_t end, int32_t blo
             continue;
         }
         const struct span span = span_from(plan, begin, end, block);
-        if (!walk(plan, span.row_begin, span.row_end, block)) return false;
+        if (!walk(plan, reading, span.row_begin, span.row_end, block)) return false;
         begin = span.row_end;
     }
     return true;
 }
 
 /* Reading a block and converting it costs about as much as one and a half rows of arithmetic on it. */
-static int64_t cost_of(const struct step_plan *plan, const struct tile *tile) {
+static int64_t cost_of(const struct reading *reading, const struct item *item) {
     int64_t cost = 0;
-    for (int32_t i = tile->span_begin; i < tile->span_end; i++) {
-        const struct span *span = &plan->spans[i];
-        cost += (int64_t)(span->block_end - span->block_begin) * (2 * (span->row_end - span->row_begin) + 3);
+    for (int32_t i = item->span_begin; i < item->span_end; i++) {
+        const struct span *span = &reading->spans[i];
+        const int32_t begin = span->block_begin > item->block_begin ? span->block_begin : item->block_begin;
+        const int32_t end = span->block_end < item->block_end ? span->block_end : item->block_end;
+        if (end > begin) cost += (int64_t)(end - begin) * (2 * (span->row_end - span->row_begin) + 3);
     }
     return cost;
 }
 
-static bool add_tile(struct step_plan *plan, int32_t row_begin, int32_t row_end) {
-    if (!RESERVE(plan->tiles, plan->tile_capacity, plan->tile_count + 1)) return false;
-    struct tile tile = {.row_begin = row_begin, .row_end = row_end, .span_begin = plan->span_count};
-    if (!walk(plan, row_begin, row_end, 0)) return false;
-    tile.span_end = plan->span_count;
-    tile.cost = cost_of(plan, &tile);
-    plan->tiles[plan->tile_count++] = tile;
+static bool push_item(struct reading *reading, struct item item) {
+    if (!RESERVE(reading->items, reading->item_capacity, reading->item_count + 1)) return false;
+    item.cost = cost_of(reading, &item);
+    reading->items[reading->item_count++] = item;
+    return true;
+}
+
+/* How a tile's rows read, as one item or, if `may_cut`, as one for each split they see. */
+static bool add_items(const struct step_plan *plan, struct reading *reading, int32_t index, bool may_cut) {
+    const struct tile *tile = &plan->tiles[index];
+    struct item item = {.tile = index, .span_begin = reading->span_count, .block_end = INT32_MAX, .parts = 1, .cut = -1};
+    if (!walk(plan, reading, tile->row_begin, tile->row_end, 0)) return false;
+    item.span_end = reading->span_count;
+
+    int32_t last_block = 0;
+    for (int32_t i = item.span_begin; i < item.span_end; i++) {
+        if (reading->spans[i].block_end > last_block) last_block = reading->spans[i].block_end;
+    }
+    const int32_t first_split = first_block(plan, reading, tile->row_begin, tile->row_end) / SPLIT_BLOCKS;
+    const int32_t parts = (last_block - 1) / SPLIT_BLOCKS - first_split + 1;
+    if (!may_cut || parts < 2) return push_item(reading, item);
+
+    item.parts = parts;
+    item.cut = reading->cut_count++;
+    item.result = reading->result_count;
+    reading->result_count += parts * (tile->row_end - tile->row_begin);
+    for (item.part = 0; item.part < parts; item.part++) {
+        item.block_begin = (first_split + item.part) * SPLIT_BLOCKS;
+        item.block_end = item.block_begin + SPLIT_BLOCKS;
+        if (!push_item(reading, item)) return false;
+    }
+    return true;
+}
+
+static int costliest_first(const void *a, const void *b) {
+    const struct item *x = a, *y = b;
+    return (x->cost < y->cost) - (x->cost > y->cost);
+}
+
+static bool make_reading(const struct step_plan *plan, struct reading *reading, int kv_heads) {
+    for (int32_t i = 0; i < plan->tile_count; i++) {
+        const int32_t rows = plan->tiles[i].row_end - plan->tiles[i].row_begin;
+        const bool may_cut = rows <= CUT_ROWS && (int64_t)plan->tile_count * kv_heads < ENOUGH_ITEMS;
+        if (!add_items(plan, reading, i, may_cut)) return false;
+    }
+    qsort(reading->items, (size_t)reading->item_count, sizeof *reading->items, costliest_first);
     return true;
 }
 
@@ -192,26 +245,27 @@ static bool cut_tiles(struct step_plan *plan, const int32_t *positions) {
                  share_first_block(&plan->sequences[end - 1], &plan->sequences[end]));
 
         const int32_t rows = placed - group;
-        const int32_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+        const int32_t most = rows < LARGE_GROUP_ROWS ? TILE_ROWS : LARGE_TILE_ROWS;
+        const int32_t tiles = (rows + most - 1) / most;
+        if (!RESERVE(plan->tiles, plan->tile_capacity, plan->tile_count + tiles)) return false;
         for (int32_t i = 0; i < tiles; i++) {
             const int32_t from = group + (int32_t)((int64_t)rows * i / tiles);
             const int32_t to = group + (int32_t)((int64_t)rows * (i + 1) / tiles);
-            if (!add_tile(plan, from, to)) return false;
+            plan->tiles[plan->tile_count++] = (struct tile){from, to};
         }
     }
     return true;
 }
 
-static int costliest_first(const void *a, const void *b) {
-    const struct tile *x = a, *y = b;
-    return (x->cost < y->cost) - (x->cost > y->cost);
-}
-
 static void clear(struct step_plan *plan) {
-    plan->row_count = plan->tile_count = plan->span_count = plan->table_count = plan->sequence_count = 0;
+    plan->row_count = plan->tile_count = plan->table_count = plan->sequence_count = 0;
+    for (int i = 0; i < 2; i++) {
+        struct reading *reading = &plan->readings[i];
+        reading->span_count = reading->item_count = reading->cut_count = reading->result_count = 0;
+    }
 }
 
-const char *step_plan_make(struct step_plan *plan, int pages, int32_t rows, const int32_t *positions,
+const char *step_plan_make(struct step_plan *plan, int pages, int kv_heads, int32_t rows, const int32_t *positions,
                            const int32_t *slots, const int32_t *table_offsets, const int32_t *tables,
                            int32_t table_entries) {
     clear(plan);
@@ -222,13 +276,15 @@ const char *step_plan_make(struct step_plan *plan, int pages, int32_t rows, cons
     const char *error = find_sequences(plan, pages, rows, positions, slots, table_offsets, tables, table_entries);
     if (error == NULL) {
         sort_sequences(plan);
-        if (!cut_tiles(plan, positions)) error = no_memory;
+        bool enough = cut_tiles(plan, positions) && make_reading(plan, &plan->readings[0], kv_heads);
+        if (plan->readings[1].window != 0) enough = enough && make_reading(plan, &plan->readings[1], kv_heads);
+        if (!enough) error = no_memory;
     }
     if (error != NULL) {
         clear(plan);
         return error;
     }
-    qsort(plan->tiles, (size_t)plan->tile_count, sizeof *plan->tiles, costliest_first);
+    plan->single_rows = plan->sequence_count == rows;
     plan->row_count = rows;
     return NULL;
 }
@@ -237,7 +293,10 @@ void step_plan_free(struct step_plan *plan) {
     free(plan->slots);
     free(plan->rows);
     free(plan->tiles);
-    free(plan->spans);
     free(plan->tables);
     free(plan->sequences);
+    for (int i = 0; i < 2; i++) {
+        free(plan->readings[i].spans);
+        free(plan->readings[i].items);
+    }
 }

@@ -2,17 +2,28 @@
  * Which rows of a step read which pages together. Made once a step from positions and page tables, and followed by
  * every layer and every head.
  *
- * A tile is up to TILE_ROWS rows that see at least their first block through the same pages: rows of one prompt, or of
+ * A tile is up to 16 or 32 rows that see at least their first block through the same pages: rows of one prompt, or of
  * sequences that share a prefix. A span is what some neighbouring rows of a tile do together: the same blocks through
- * the same pages. The spans of a tile are ordered so that each row meets its blocks in ascending order.
+ * the same pages. The spans of a tile are ordered so that each row meets its blocks in ascending order. An item is what
+ * one thread does in one go: a tile, or, if there are too few of them, one split of it (SPLIT_BLOCKS in kernel.h).
+ *
+ * Layers that see everything and layers that see a window have the same tiles, and each a reading of their own.
  */
 #ifndef QUIRE_STEP_PLAN_H
 #define QUIRE_STEP_PLAN_H
 
 #include "kernel.h"
 
-/* Enough rows to make converting a page to floats cheap, few enough for all threads to find work. */
-enum { TILE_ROWS = 16 };
+enum {
+    /* Enough rows to make converting a page to floats cheap, few enough for all threads to find work. */
+    TILE_ROWS = 16,
+    LARGE_TILE_ROWS = 32,   /* in groups of so many rows that threads find work all the same: */
+    LARGE_GROUP_ROWS = 256,
+    /* Tiles are cut into splits until there are this many items, so that all threads of a large machine have work. */
+    ENOUGH_ITEMS = 64,
+    /* Rows of a tile that may be cut: the results of its splits are kept until all are there. */
+    CUT_ROWS = 4,
+};
 
 struct plan_row {
     int32_t row;      /* in the step */
@@ -29,8 +40,28 @@ struct span {
 
 struct tile {
     int32_t row_begin, row_end;
+};
+
+/* A part of a tile: its spans as far as they lie in blocks [block_begin, block_end). */
+struct item {
+    int32_t tile;
     int32_t span_begin, span_end;
-    int64_t cost; /* what it takes, in arbitrary units: long tiles go first, so that threads end together */
+    int32_t block_begin, block_end;
+    int32_t part, parts; /* of the tile; parts is 1 for a whole tile */
+    int32_t result;      /* first of the tile's rows among those of all cut tiles, times their parts */
+    int32_t cut;         /* which of the cut tiles, or -1 */
+    int64_t cost;        /* in arbitrary units: long items go first, so that threads end together */
+};
+
+/* What rows of a layer do: all see everything before them, or `window` positions with their own. */
+struct reading {
+    int32_t window; /* 0: everything */
+    int32_t span_count, item_count;
+    int32_t cut_count;    /* tiles that are cut */
+    int32_t result_count; /* rows of all cut tiles, times their parts */
+    struct span *spans;
+    struct item *items;
+    size_t span_capacity, item_capacity;
 };
 
 struct sequence;
@@ -38,22 +69,28 @@ struct sequence;
 struct step_plan {
     int32_t row_count;
     int32_t tile_count;
+    bool single_rows;      /* no sequence has more than one row: none reads what another one writes */
     int32_t *slots;        /* by row of the step */
     struct plan_row *rows; /* ordered by tile */
     struct tile *tiles;
-    struct span *spans;
-    int32_t *tables; /* the pages that the step's rows see, sequence by sequence */
+    int32_t *tables;       /* the pages that the step's rows see, sequence by sequence */
+    struct reading readings[2]; /* [0] sees everything; [1] a window, if that is not 0 */
 
-    int32_t span_count, table_count, sequence_count;
+    int32_t table_count, sequence_count;
     struct sequence *sequences;
-    size_t slot_capacity, row_capacity, tile_capacity, span_capacity, table_capacity, sequence_capacity;
+    size_t slot_capacity, row_capacity, tile_capacity, table_capacity, sequence_capacity;
 };
 
+/* The first position that a row at `position` sees. */
+static inline int32_t reading_first(const struct reading *reading, int32_t position) {
+    return reading->window == 0 || position < reading->window ? 0 : position - reading->window + 1;
+}
+
 /*
- * Plans a step; the arguments are those of quire_begin_step, and are checked and copied. Returns NULL, or what is wrong
- * with them, after which the plan is empty.
+ * Plans a step; the arguments are those of quire_begin_step, and are checked and copied. `kv_heads` multiplies the
+ * items. Returns NULL, or what is wrong with the arguments, after which the plan is empty.
  */
-const char *step_plan_make(struct step_plan *plan, int pages, int32_t rows, const int32_t *positions,
+const char *step_plan_make(struct step_plan *plan, int pages, int kv_heads, int32_t rows, const int32_t *positions,
                            const int32_t *slots, const int32_t *table_offsets, const int32_t *tables,
                            int32_t table_entries);
 

@@ -41,7 +41,11 @@ const DEFAULT_MAX_BODY_BYTES = 32 * 2 ** 20;
 export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHono {
   const { apiKeys = [], allowedOrigins = [], maxBodyBytes = DEFAULT_MAX_BODY_BYTES } = options;
   const logger = options.logger ?? createLogger();
-  const context: ApiContext = { serving, logger, metrics: createMetrics(() => serving.stats()) };
+  const engineMetrics = createMetrics(
+    () => serving.stats(),
+    () => serving.models()[0]?.info,
+  );
+  const context: ApiContext = { serving, logger, metrics: engineMetrics };
 
   const app = new OpenAPIHono({
     async defaultHook(result, c) {

@@ -1,4 +1,12 @@
 export { AttentionError } from './attention-error.js';
 export { buildKernel, type KernelBuild, KernelBuildError } from './build-kernel.js';
-export { PAGE_TOKENS, type PageShape, pageBytes, supportsHeadSize } from './page-shape.js';
+export {
+  PAGE_TOKENS,
+  type PageShape,
+  type PageType,
+  pageBytes,
+  type SlidingWindow,
+  supportsHeadSize,
+} from './page-shape.js';
 export { type KernelLevel, PagedAttention, type PagedAttentionOptions } from './paged-attention.js';
+export { type AttentionSurvey, type LayerFacts, openSurvey, type SurveyOptions } from './survey.js';

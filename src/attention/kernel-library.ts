@@ -40,6 +40,46 @@ const OP_CODES = koffi.struct('quire_op_codes', {
   custom: 'int32_t',
 });
 
+/** `struct quire_shape`. */
+export interface NativeShape {
+  layers: number;
+  kv_heads: number;
+  head_size: number;
+  pages: number;
+  page_type: number;
+  window: number;
+  windowed: Uint8Array | null;
+}
+
+const SHAPE = koffi.struct('quire_shape', {
+  layers: 'int32_t',
+  kv_heads: 'int32_t',
+  head_size: 'int32_t',
+  pages: 'int32_t',
+  page_type: 'int32_t',
+  window: 'int32_t',
+  windowed: 'const uint8_t *',
+});
+
+/** `struct quire_layer_facts`. */
+export interface NativeLayerFacts {
+  nodes: number;
+  kv_heads: number;
+  key_size: number;
+  value_size: number;
+  first_row_sees: number;
+  second_row_sees: number;
+}
+
+const LAYER_FACTS = koffi.struct('quire_layer_facts', {
+  nodes: 'int32_t',
+  kv_heads: 'int32_t',
+  key_size: 'int32_t',
+  value_size: 'int32_t',
+  first_row_sees: 'uint32_t',
+  second_row_sees: 'uint32_t',
+});
+
 const LAYOUT_PROBE = koffi.struct('quire_layout_probe', {
   tensor: 'void *',
   name: 'const char *',
@@ -77,25 +117,13 @@ function bind(path: string) {
       koffi.out(koffi.pointer(OP_CODES)),
     ]) as KoffiFunc<(probe: LayoutProbe, codes: OpCodes) => string | null>,
     bestLevel: library.func('const char *quire_best_level()') as KoffiFunc<() => string>,
+    level: library.func('const char *quire_level(int32_t index)') as KoffiFunc<(index: number) => string | null>,
     open: library.func('quire_open', 'void *', [
-      'int32_t',
-      'int32_t',
-      'int32_t',
-      'int32_t',
+      koffi.pointer(SHAPE),
       'const char *',
       koffi.pointer(OP_CODES),
       'void *',
-    ]) as KoffiFunc<
-      (
-        layers: number,
-        kvHeads: number,
-        headSize: number,
-        pages: number,
-        level: string,
-        codes: OpCodes,
-        error: Uint8Array,
-      ) => Pointer | null
-    >,
+    ]) as KoffiFunc<(shape: NativeShape, level: string, codes: OpCodes, error: Uint8Array) => Pointer | null>,
     close: library.func('void quire_close(void *handle)') as KoffiFunc<(handle: Pointer) => void>,
     evalCallback: library.func('void *quire_eval_callback()') as KoffiFunc<() => Pointer>,
     beginStep: library.func(
@@ -119,6 +147,20 @@ function bind(path: string) {
     takeError: library.func('const char *quire_take_error(void *handle)') as KoffiFunc<
       (handle: Pointer) => string | null
     >,
+    surveyOpen: library.func('quire_survey_open', 'void *', ['int32_t', koffi.pointer(OP_CODES)]) as KoffiFunc<
+      (layers: number, codes: OpCodes) => Pointer | null
+    >,
+    surveyCallback: library.func('void *quire_survey_callback()') as KoffiFunc<() => Pointer>,
+    surveyBegin: library.func('void quire_survey_begin(void *survey)') as KoffiFunc<(survey: Pointer) => void>,
+    surveyLayer: library.func('quire_survey_layer', 'void', [
+      'void *',
+      'int32_t',
+      koffi.out(koffi.pointer(LAYER_FACTS)),
+    ]) as KoffiFunc<(survey: Pointer, layer: number, facts: Partial<NativeLayerFacts>) => void>,
+    surveyLongRope: library.func('int32_t quire_survey_long_rope(void *survey)') as KoffiFunc<
+      (survey: Pointer) => number
+    >,
+    surveyClose: library.func('void quire_survey_close(void *survey)') as KoffiFunc<(survey: Pointer) => void>,
   };
 }
 

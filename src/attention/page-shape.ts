@@ -7,16 +7,33 @@ export interface PageShape {
   kvHeads: number;
   /** Values per key and per value of one head. */
   headSize: number;
+  /** How the values are stored. */
+  type: PageType;
+  /** For models that see less than everything in some layers. */
+  slidingWindow?: SlidingWindow;
 }
 
-const BYTES_PER_VALUE = 2;
-
-/** Bytes of one page: keys and values of 16 tokens in all layers, as 16-bit floats. */
-export function pageBytes(shape: PageShape): number {
-  return 2 * shape.layers * shape.kvHeads * shape.headSize * PAGE_TOKENS * BYTES_PER_VALUE;
+export interface SlidingWindow {
+  /** Positions that a row of a windowed layer sees, its own included. */
+  size: number;
+  /** For each layer, whether the window holds there. */
+  layers: readonly boolean[];
 }
 
-/** Whether the kernel computes attention heads of this size: multiples of 16 up to 256. */
-export function supportsHeadSize(headSize: number): boolean {
-  return Number.isInteger(headSize) && headSize > 0 && headSize <= 256 && headSize % 16 === 0;
+/** 16-bit floats, or 8-bit integers of which 32 have a common 16-bit scale, as in GGUF's types of these names. */
+export type PageType = 'f16' | 'q8_0';
+
+const BYTES_PER_VALUE: Record<PageType, number> = { f16: 2, q8_0: 34 / 32 };
+
+/** Bytes of one page: keys and values of 16 tokens in all layers. */
+export function pageBytes({ layers, kvHeads, headSize, type }: PageShape): number {
+  return 2 * layers * kvHeads * headSize * PAGE_TOKENS * BYTES_PER_VALUE[type];
+}
+
+/** Dimensions of a head come in multiples of this. */
+const GROUP: Record<PageType, number> = { f16: 16, q8_0: 32 };
+
+/** Whether the kernel computes attention heads of this size: multiples of 16, of 32 in pages of type q8_0, up to 256. */
+export function supportsHeadSize(headSize: number, type: PageType): boolean {
+  return Number.isInteger(headSize) && headSize > 0 && headSize <= 256 && headSize % GROUP[type] === 0;
 }

@@ -1,10 +1,17 @@
 import { AttentionError } from './attention-error.js';
 import { learnGgmlLayout } from './ggml-layout.js';
-import { errorBuffer, errorText, type KernelLibrary, loadKernelLibrary, type Pointer } from './kernel-library.js';
-import { type PageShape, pageBytes, supportsHeadSize } from './page-shape.js';
+import {
+  errorBuffer,
+  errorText,
+  type KernelLibrary,
+  loadKernelLibrary,
+  type NativeShape,
+  type Pointer,
+} from './kernel-library.js';
+import { type PageShape, type PageType, pageBytes, supportsHeadSize } from './page-shape.js';
 
 /** Instruction set of the kernel; `auto` is the fastest that the machine has. */
-export type KernelLevel = 'auto' | 'avx512' | 'portable';
+export type KernelLevel = 'auto' | 'avx512' | 'avx2' | 'neon' | 'portable';
 
 export interface PagedAttentionOptions {
   shape: PageShape;
@@ -42,10 +49,10 @@ export class PagedAttention {
    */
   constructor(options: PagedAttentionOptions) {
     const { shape, pages, level = 'auto' } = options;
-    if (!supportsHeadSize(shape.headSize)) {
+    if (!supportsHeadSize(shape.headSize, shape.type)) {
       throw new AttentionError(
-        `attention heads of size ${shape.headSize} are not supported`,
-        'Choose a model whose head size is a multiple of 16 up to 256.',
+        `attention heads of size ${shape.headSize} are not supported in pages of type ${shape.type}`,
+        'Choose a model whose head size is a multiple of 16, for q8_0 of 32, up to 256.',
       );
     }
     this.library = loadKernelLibrary(options.kernel);
@@ -54,7 +61,7 @@ export class PagedAttention {
     this.bytes = pages * pageBytes(shape);
 
     const error = errorBuffer();
-    const handle = this.library.open(shape.layers, shape.kvHeads, shape.headSize, pages, this.level, codes, error);
+    const handle = this.library.open(nativeShape(shape, pages), this.level, codes, error);
     if (handle === null) throw new AttentionError(errorText(error));
     this.handle = handle;
     this.evalCallback = this.library.evalCallback();
@@ -123,4 +130,18 @@ export class PagedAttention {
     if (this.handle === undefined) throw new AttentionError('the page memory was disposed of');
     return this.handle;
   }
+}
+
+const PAGE_TYPES: Record<PageType, number> = { f16: 0, q8_0: 1 };
+
+function nativeShape({ layers, kvHeads, headSize, type, slidingWindow }: PageShape, pages: number): NativeShape {
+  return {
+    layers,
+    kv_heads: kvHeads,
+    head_size: headSize,
+    pages,
+    page_type: PAGE_TYPES[type],
+    window: slidingWindow?.size ?? 0,
+    windowed: slidingWindow === undefined ? null : Uint8Array.from(slidingWindow.layers, Number),
+  };
 }

@@ -11,6 +11,8 @@ export interface BannerFacts {
   needsApiKey: boolean;
 }
 
+const BACKENDS: Record<EngineInfo['kvBackend'], string> = { pages: 'KV pages', cells: "llama.cpp's own KV cells" };
+
 /** What `quire serve` prints when it can take requests: what runs, with which sizes, and a request to paste. */
 export function banner({ version, url, modelName, info, needsApiKey }: BannerFacts): string {
   const count = (value: number) => value.toLocaleString('en-US');
@@ -20,9 +22,10 @@ export function banner({ version, url, modelName, info, needsApiKey }: BannerFac
     ['context', `${count(info.maxModelLen)} tokens a request`],
     [
       'KV cache',
-      `${count(info.numBlocks)} pages of ${info.blockSize} tokens = ${count(info.numBlocks * info.blockSize)} tokens, ` +
-        formatBytes(info.kvCacheBytes),
+      `${count(info.numBlocks)} ${info.kvBackend === 'pages' ? 'pages' : 'blocks'} of ${info.blockSize} tokens = ` +
+        `${count(info.numBlocks * info.blockSize)} tokens, ${info.kvCacheDtype}, ${formatBytes(info.kvCacheBytes)}`,
     ],
+    ['backend', `${BACKENDS[info.kvBackend]}: ${info.kvBackendReason}`],
     ['batch', `up to ${info.maxNumSeqs} sequences and ${count(info.maxNumBatchedTokens)} tokens a step`],
     ['kernel', `attention ${info.kernel}, llama.cpp ${info.cpuBackend}, ${info.threads} threads`],
     [

@@ -61,7 +61,7 @@ async function examine(): Promise<Check[]> {
     await check('kernel', async () => {
       const { ggmlBaseLibrary } = needs(llama, 'llama.cpp');
       const build = await buildKernel();
-      const shape = { layers: 1, kvHeads: 1, headSize: 64 };
+      const shape = { layers: 1, kvHeads: 1, headSize: 64, type: 'f16' } as const;
       const attention = new PagedAttention({ shape, pages: 1, kernel: build.path, ggmlBaseLibrary });
       kernelLevel = attention.level;
       attention.dispose();
@@ -72,11 +72,11 @@ async function examine(): Promise<Check[]> {
     await check('cache', () => describeCache(cacheDir())),
     await defaultModelCheck(),
     await check('serve', () => {
-      needs(kernelLevel, 'the kernel');
-      return (
-        `on the CPU with ${needs(llama, 'llama.cpp').cpuBackend} matmuls and ${kernelLevel} paged attention: ` +
-        'the KV cache lives in pages, which only the CPU backend has'
-      );
+      const matmuls = `on the CPU with ${needs(llama, 'llama.cpp').cpuBackend} matmuls`;
+      return kernelLevel === undefined
+        ? `${matmuls} and llama.cpp's own attention (--kv-backend cells), since there is no kernel: slower with many ` +
+            'requests, and answers may differ in a crowd'
+        : `${matmuls} and ${kernelLevel} paged attention; models that pages cannot serve use llama.cpp's own attention`;
     }),
   ];
 }

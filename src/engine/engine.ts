@@ -5,6 +5,7 @@ import {
   type SchedulerOptions,
   type Sequence,
 } from '../scheduler/index.js';
+import type { TokenSelection } from '../selection/index.js';
 import type { Executor } from './executor.js';
 import { tokenLogprobs } from './logprobs.js';
 import type { EngineEvent, EngineRequest, EngineStats, FinishReason, SamplingParams } from './protocol.js';
@@ -12,6 +13,7 @@ import { countToken, createHistory, Sampler, type TokenHistory } from './sampler
 
 export interface EngineOptions extends SchedulerOptions {
   executor: Pick<Executor, 'run' | 'logits'>;
+  selection: TokenSelection;
   vocabSize: number;
   /** The model's own end-of-generation tokens. */
   endTokens: readonly number[];
@@ -36,7 +38,7 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.options = options;
     this.scheduler = new Scheduler(options);
-    this.sampler = new Sampler(options.vocabSize);
+    this.sampler = new Sampler(options.vocabSize, options.selection);
     this.endTokens = new Set(options.endTokens);
   }
 
@@ -94,10 +96,17 @@ export class Engine {
       this.countComputed(scheduled);
       if (scheduled.samples) this.sample(scheduled.sequence, this.options.executor.logits(index));
     });
+    const ms = performance.now() - began;
+    this.scheduler.observe(plan, ms);
     this.totals.steps++;
-    this.totals.stepMs += performance.now() - began;
+    this.totals.stepMs += ms;
     if (this.options.checkEveryStep) this.scheduler.check();
     return true;
+  }
+
+  /** The executor has lost the contents of these blocks; it recomputes them for sequences that have them already. */
+  forget(blocks: readonly number[]): void {
+    this.scheduler.forget(blocks);
   }
 
   /** Compares the allocator's books with what sequences hold. @throws Error when they disagree */
@@ -160,7 +169,8 @@ export class Engine {
     if (history) countToken(history, token);
     this.scheduler.append(sequence, token);
     this.totals.generatedTokens++;
-    const logprobs = sampling.logprobs === null ? undefined : tokenLogprobs(logits, token, sampling.logprobs);
+    const logprobs =
+      sampling.logprobs === null ? undefined : tokenLogprobs(this.options.selection, logits, token, sampling.logprobs);
     this.events.push({ type: 'token', requestId, choice, token, ...(logprobs && { logprobs }) });
 
     if (this.ends(token, sampling)) this.finish(sequence, 'stop', token);

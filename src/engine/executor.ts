@@ -1,6 +1,7 @@
 import { PAGE_TOKENS, type PagedAttention } from '../attention/index.js';
 import type { BlockCopy } from '../kvcache/index.js';
 import { LlamaBatch, type LlamaContext } from '../llama/index.js';
+import { fillTiles, padTo } from './row-padding.js';
 
 /** Positions [start, start + count) of one sequence, whose KV goes to, and whose past lies in, these blocks. */
 export interface Chunk {
@@ -8,7 +9,10 @@ export interface Chunk {
   tokens: Int32Array;
   start: number;
   count: number;
-  /** `blocks[i]` holds positions [i · blockSize, (i + 1) · blockSize). */
+  /**
+   * `blocks[i]` holds positions [i · blockSize, (i + 1) · blockSize). It is the sequence's own list: the same array from
+   * step to step, which is empty when the sequence has given its blocks up.
+   */
   blocks: readonly number[];
   /** Logits after the chunk's last token are wanted. */
   wantsLogits: boolean;
@@ -23,6 +27,8 @@ export interface ExecutorOptions {
   scratchPage: number;
   /** Rows and logits of a step are padded to a multiple of this. */
   rowPadding: number;
+  /** Whether to fill tiles of rows where that is faster; see row-padding.ts. */
+  fillsTiles?: boolean;
 }
 
 /** Most rows that padding can add. */
@@ -127,16 +133,15 @@ export class Executor {
   }
 
   /**
-   * Fills rows and outputs up to the next multiple of the padding, since some matmul kernels treat leftover rows
-   * otherwise: extra rows belong to a sequence of their own in the scratch page, extra outputs are rows that had none.
-   * Returns the number of rows.
+   * Fills rows and outputs up, since some matmul kernels compute leftover rows otherwise, or slower: extra rows belong to
+   * a sequence of their own in the scratch page, extra outputs are rows that had none. Returns the number of rows.
    */
   private pad(rows: number, outputs: number, sequence: number, table: number): number {
-    const { rowPadding, scratchPage } = this.options;
+    const { scratchPage } = this.options;
     this.tables[table] = scratchPage;
-    const paddedRows = Math.ceil(rows / rowPadding) * rowPadding;
+    const paddedRows = this.padded(rows);
     for (let row = rows; row < paddedRows; row++) this.writeRow(row, 0, row - rows, sequence, table, scratchPage);
-    let missing = Math.ceil(outputs / rowPadding) * rowPadding - outputs;
+    let missing = this.padded(outputs) - outputs;
     const { wantsLogits } = this.batch;
     for (let row = paddedRows - 1; missing > 0; row--) {
       if (wantsLogits[row] === 1) continue;
@@ -144,6 +149,11 @@ export class Executor {
       missing--;
     }
     return paddedRows;
+  }
+
+  private padded(rows: number): number {
+    const { rowPadding, fillsTiles } = this.options;
+    return padTo(fillsTiles ? fillTiles(rows) : rows, rowPadding);
   }
 
   private copyBlock(source: number, target: number): void {

@@ -1,12 +1,13 @@
-import { availableParallelism } from 'node:os';
-import { buildKernel, PAGE_TOKENS, PagedAttention, type PageShape, pageBytes } from '../attention/index.js';
-import { type Llama, type LlamaContext, type LlamaModel, loadLlama } from '../llama/index.js';
+import { AttentionError, KernelBuildError } from '../attention/index.js';
+import { LlamaError, type LlamaModel, loadLlama } from '../llama/index.js';
+import { openCells } from './cells-backend.js';
 import { Engine } from './engine.js';
-import { Executor, MAX_ROW_PADDING } from './executor.js';
-import { pageShapeFor } from './page-support.js';
-import { type EngineConfig, type EngineInfo, type LogLevel, MAX_SEQUENCES } from './protocol.js';
-import { SELF_TEST_TOKENS, selfTest } from './self-test.js';
-import { chooseSizes, type EngineSizes } from './sizes.js';
+import { type Disposable, isGpu, KVBackendError, type KVBackendParts, type OpenKVBackend } from './kv-backend.js';
+import { openSelection } from './open-selection.js';
+import { UnsupportedModelError } from './page-support.js';
+import { openPages } from './pages-backend.js';
+import type { EngineConfig, EngineInfo, LogLevel } from './protocol.js';
+import { SelfTestError } from './self-test.js';
 
 export interface LoadHooks {
   onProgress(phase: string, fraction: number): void;
@@ -20,63 +21,49 @@ export interface LoadedEngine {
   dispose(): void;
 }
 
-/** The device that was asked for cannot run KV pages. */
-export class DeviceError extends Error {
-  override readonly name = 'DeviceError';
-  readonly hint = 'use --device cpu';
-}
+/**
+ * llama.cpp tells much at level info that nobody asked for, and warns of a KV cache that is longer than one sequence may
+ * be, and of one that keeps what lies before a sliding window.
+ */
+const AS_INTENDED = /possible training context overflow|using full-size SWA cache/;
 
 /**
- * Brings up everything an engine needs, in this process: llama.cpp, the kernel, the model, page memory, and a self-test
- * of all of them together.
+ * Brings up everything an engine needs, in this process: llama.cpp, the model, and a KV backend that has passed its
+ * self-test.
  *
- * @throws DeviceError, KernelBuildError, LlamaError, UnsupportedModelError, SizeError, AttentionError, SelfTestError;
+ * @throws KVBackendError, KernelBuildError, LlamaError, UnsupportedModelError, SizeError, AttentionError, SelfTestError;
  *   all carry a `hint` for the user
  */
 export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promise<LoadedEngine> {
   const began = performance.now();
-  if (config.device !== 'auto' && config.device !== 'cpu') {
-    throw new DeviceError(`KV pages are kept in main memory so far: they cannot serve --device ${config.device}`);
+  if (config.kvBackend === 'pages' && isGpu(config.device)) {
+    throw new KVBackendError(
+      `KV pages are kept in main memory: they cannot serve --device ${config.device}`,
+      'use --kv-backend cells, or --device cpu',
+    );
   }
-  hooks.onProgress('kernel', 0);
-  const kernel = await buildKernel({ onProgress: (line) => hooks.onLog('info', line) });
   const llama = loadLlama({
     device: config.device,
-    // llama.cpp tells much at level info that nobody asked for.
-    onLog: (level, message) => hooks.onLog(level === 'info' ? 'debug' : level, message),
+    onLog: (level, message) => hooks.onLog(level === 'info' || AS_INTENDED.test(message) ? 'debug' : level, message),
   });
   const owned: Disposable[] = [];
-  const dispose = (): void => {
-    for (const resource of owned.splice(0).reverse()) resource.dispose();
-  };
+  const dispose = (): void => disposeDownTo(owned, 0);
   try {
     const model = llama.loadModel(config.modelPath, { onProgress: (fraction) => hooks.onProgress('load', fraction) });
     owned.push(model);
-    const shape = pageShapeFor(model);
-    const sizes = chooseSizes(config, {
-      trainContextLength: model.trainContextLength,
-      bytesPerToken: pageBytes(shape) / PAGE_TOKENS,
-      availableMemory: process.availableMemory(),
-      cores: availableParallelism(),
-    });
-    hooks.onProgress('self-test', 0);
-    const runtime = openRuntime(llama, model, shape, sizes, kernel.path, owned);
-    const verdict = chooseRowPadding(config, runtime, model);
-    const executor = new Executor({
-      context: runtime.context,
-      attention: runtime.attention,
-      blockSize: sizes.blockSize,
-      scratchPage: runtime.scratchPages[0],
-      rowPadding: verdict.rowPadding,
-    });
-    const engine = new Engine({
-      ...sizes,
-      executor,
+    let engine: Engine | undefined;
+    const onLost = (blocks: readonly number[]): void => engine?.forget(blocks);
+    const { backend, reason } = await openKVBackend({ config, llama, model, owned, ...hooks, onLost });
+    engine = new Engine({
+      ...backend.sizes,
+      executor: backend.executor,
+      selection: await openSelection(model.vocab.size),
       vocabSize: model.vocab.size,
       endTokens: endTokens(model),
+      targetItlMs: config.targetItlMs,
       policy: config.policy,
       batchWindowMs: config.batchWindowMs,
-      enablePrefixCaching: config.enablePrefixCaching,
+      enablePrefixCaching: config.enablePrefixCaching && backend.sharesPrefixes,
       checkEveryStep: config.checkEveryStep,
     });
     const info: EngineInfo = {
@@ -85,11 +72,10 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
       parameters: model.parameters,
       weightBytes: model.weightBytes,
       vocabSize: model.vocab.size,
-      ...sizes,
-      kvBackend: 'pages',
-      kernel: runtime.attention.level,
+      ...backend.sizes,
+      ...backend.info,
+      kvBackendReason: reason,
       cpuBackend: llama.cpuBackend,
-      ...verdict,
       loadMs: performance.now() - began,
     };
     return { engine, info, dispose };
@@ -99,97 +85,44 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
   }
 }
 
-interface Disposable {
-  dispose(): void;
-}
-
-interface Runtime {
-  context: LlamaContext;
-  /** Another context for the same model, with llama.cpp's own attention. */
-  openStockContext(): LlamaContext;
-  attention: PagedAttention;
-  /** Pages behind those of the pool: one for padding rows, and the self-test's. */
-  scratchPages: number[];
-}
-
-/** @param owned what is opened here is added to it, to be disposed of in reverse order */
-function openRuntime(
-  llama: Llama,
-  model: LlamaModel,
-  shape: PageShape,
-  sizes: EngineSizes,
-  kernel: string,
-  owned: Disposable[],
-): Runtime {
-  const poolPages = sizes.numBlocks * (sizes.blockSize / PAGE_TOKENS);
-  const scratchPages = Array.from({ length: 1 + Math.ceil(SELF_TEST_TOKENS / PAGE_TOKENS) }, (_, i) => poolPages + i);
-  const attention = new PagedAttention({
-    shape,
-    pages: poolPages + scratchPages.length,
-    kernel,
-    ggmlBaseLibrary: llama.ggmlBaseLibrary,
-  });
-  owned.push(attention);
-  const { threads } = sizes;
-  const threadPool = llama.createThreadPool(threads);
-  owned.push(threadPool);
-  const context = model.createContext({
-    batchSize: Math.max(sizes.maxNumBatchedTokens, SELF_TEST_TOKENS) + MAX_ROW_PADDING,
-    maxSequences: MAX_SEQUENCES + 1,
-    maxOutputs: sizes.maxNumSeqs + MAX_ROW_PADDING,
-    threads,
-    threadPool,
-    evalCallback: attention.evalCallback,
-    evalCallbackData: attention.evalCallbackData,
-  });
-  owned.push(context);
-  return {
-    context,
-    openStockContext: () =>
-      model.createContext({ batchSize: SELF_TEST_TOKENS, maxSequences: 1, maxOutputs: 1, threads, threadPool }),
-    attention,
-    scratchPages,
-  };
-}
-
-/** Multiples of rows that make more and more weight types' matmuls independent of the number of rows; 1 costs nothing. */
-const ROW_PADDINGS = [1, 4, MAX_ROW_PADDING];
-
-/**
- * The least row padding under which the self-test finds the same bits however a prompt is cut. Padding makes small steps
- * slower, so it is tried only with `--batch-invariant on`.
- *
- * @throws SelfTestError when pages do not reproduce stock attention
- */
-function chooseRowPadding(
-  { batchInvariant: wanted }: EngineConfig,
-  { context, attention, scratchPages, openStockContext }: Runtime,
-  model: LlamaModel,
-): Pick<EngineInfo, 'batchInvariant' | 'batchInvariantReason' | 'rowPadding'> {
-  const [scratchPage, ...blocks] = scratchPages;
-  const stock = openStockContext();
-  const isExact = (rowPadding: number): boolean => {
-    const executor = new Executor({ context, attention, blockSize: PAGE_TOKENS, scratchPage, rowPadding });
-    return selfTest(executor, stock, blocks, model.vocab.size).exact;
-  };
-  let rowPadding: number | undefined;
+/** The KV backend that the configuration names; left to choose, pages where they can serve device and model. */
+async function openKVBackend(parts: KVBackendParts): Promise<{ backend: OpenKVBackend; reason: string }> {
+  const { config, owned, onLog } = parts;
+  if (config.kvBackend === 'cells') return { backend: openCells(parts), reason: 'asked for by --kv-backend' };
+  if (isGpu(config.device)) {
+    return { backend: openCells(parts), reason: `--device ${config.device}: pages are kept in main memory` };
+  }
+  const ownedBefore = owned.length;
   try {
-    rowPadding = (wanted === 'on' ? ROW_PADDINGS : [1]).find(isExact);
-  } finally {
-    stock.dispose();
+    return { backend: await openPages(parts), reason: 'pages can serve this model on this machine' };
+  } catch (error) {
+    if (config.kvBackend === 'pages') throw error;
+    const obstacle = obstacleToPages(error);
+    if (obstacle === undefined) throw error;
+    disposeDownTo(owned, ownedBefore);
+    const { level, reason } = obstacle;
+    const backend = openCells(parts);
+    onLog(level, `KV cells instead of pages: ${reason}`);
+    return { backend, reason };
   }
-  const weights = `${model.ftypeName} weights`;
-  if (rowPadding === 1) {
-    return { batchInvariant: true, batchInvariantReason: `${weights} need no padding`, rowPadding };
+}
+
+/** Why pages cannot be had, where that is no reason not to start. */
+function obstacleToPages(error: unknown): { level: LogLevel; reason: string } | undefined {
+  if (error instanceof UnsupportedModelError) {
+    return { level: 'info', reason: `pages cannot serve this model: ${error.message}` };
   }
-  if (rowPadding !== undefined) {
-    return { batchInvariant: true, batchInvariantReason: `${weights}, rows padded to ${rowPadding}`, rowPadding };
+  if (error instanceof KernelBuildError) {
+    return { level: 'warn', reason: `slower, and answers may differ in a crowd: ${error.message}. ${error.hint}` };
   }
-  const reason =
-    wanted === 'on'
-      ? `${weights} give other bits for other batch sizes on this machine, with every padding`
-      : `${weights} give other bits for other batch sizes; --batch-invariant on pads them`;
-  return { batchInvariant: false, batchInvariantReason: reason, rowPadding: 1 };
+  if (error instanceof SelfTestError || error instanceof AttentionError || error instanceof LlamaError) {
+    return { level: 'warn', reason: `pages failed: ${error.message}` };
+  }
+  return undefined;
+}
+
+function disposeDownTo(owned: Disposable[], length: number): void {
+  for (const resource of owned.splice(length).reverse()) resource.dispose();
 }
 
 function endTokens({ vocab }: LlamaModel): number[] {

@@ -1,25 +1,22 @@
+import type { TokenSelection } from '../selection/index.js';
 import type { TokenLogprobs } from './protocol.js';
-import { topIndices } from './top-tokens.js';
 
 /**
  * Log-probabilities of the chosen token and of the `count` likeliest ones, under the model's own distribution: from the
  * logits as they are, before penalties, temperature and filters (vLLM's `raw_logprobs`).
  */
-export function tokenLogprobs(logits: Float32Array, token: number, count: number): TokenLogprobs {
-  let highest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) if (logits[i] > highest) highest = logits[i];
-  let sum = 0;
-  const chosen = logits[token];
-  let rank = 1;
-  for (let i = 0; i < logits.length; i++) {
-    sum += Math.exp(logits[i] - highest);
-    if (logits[i] > chosen) rank++;
-  }
-  const normalizer = highest + Math.log(sum);
-  const topTokens = Array.from(topIndices(logits, count));
+export function tokenLogprobs(
+  selection: TokenSelection,
+  logits: Float32Array,
+  token: number,
+  count: number,
+): TokenLogprobs {
+  const highest = logits[selection.argMax(logits)];
+  const normalizer = highest + Math.log(selection.weigh(logits, highest, 1));
+  const topTokens = Array.from(selection.topIndices(logits, count));
   return {
-    logprob: chosen - normalizer,
-    rank,
+    logprob: logits[token] - normalizer,
+    rank: 1 + selection.countAbove(logits, logits[token]),
     topTokens,
     topLogprobs: topTokens.map((id) => logits[id] - normalizer),
   };

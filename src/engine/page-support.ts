@@ -1,41 +1,59 @@
-import type { PageShape } from '../attention/index.js';
-import { supportsHeadSize } from '../attention/index.js';
+import { type PageShape, type PageType, supportsHeadSize } from '../attention/index.js';
 import type { LlamaModel } from '../llama/index.js';
+import { type LayerView, type ModelSurveyOptions, surveyModel } from './model-survey.js';
 
-/** The model computes attention in a way that our pages cannot, or not yet. */
+/** The model computes attention in a way that our pages cannot. */
 export class UnsupportedModelError extends Error {
   override readonly name = 'UnsupportedModelError';
-  readonly hint = 'choose a decoder-only model with full causal attention, such as Llama, Qwen 2.5/3 or SmolLM2';
+  readonly hint = 'use --kv-backend cells';
 }
 
 /**
- * Shape of the KV pages for a model.
- * @throws UnsupportedModelError naming what the model has that pages cannot serve
+ * Shape of the KV pages for a model, from what its layers do rather than from what it is called.
+ * @param type how pages store keys and values
+ * @throws UnsupportedModelError saying what the model does that pages cannot serve; AttentionError, LlamaError as
+ *   {@link surveyModel}
  */
-export function pageShapeFor(model: LlamaModel): PageShape {
-  const metadata = model.metadata();
-  const architecture = metadata.get('general.architecture') ?? 'unknown';
-  const get = (key: string): string | undefined => metadata.get(`${architecture}.${key}`);
-  const number = (key: string): number => Number(get(key) ?? 0);
-  const refuse = (what: string): never => {
-    throw new UnsupportedModelError(`KV pages cannot serve ${what} (architecture ${architecture}) yet`);
-  };
+export function pageShapeFor(model: LlamaModel, type: PageType, options: ModelSurveyOptions): PageShape {
+  if (model.hasEncoder || !model.hasDecoder) throw new UnsupportedModelError('the model has an encoder');
+  if (model.isRecurrent) throw new UnsupportedModelError('the model is recurrent');
+  if (model.isHybrid) throw new UnsupportedModelError('the model has recurrent layers');
+  if (!['none', 'norm', 'neox'].includes(model.ropeType)) {
+    throw new UnsupportedModelError(`its positions are of type ${model.ropeType}`);
+  }
+  const { layers, longRope } = surveyModel(model, options);
+  if (longRope) throw new UnsupportedModelError('LongRoPE rotates by factors that depend on the length of the context');
+  return commonShape(layers, model.slidingWindow, type);
+}
 
-  if (model.hasEncoder || !model.hasDecoder) refuse('a model with an encoder');
-  if (model.isRecurrent) refuse('a recurrent model');
-  if (model.isHybrid) refuse('a model with recurrent layers');
-  if (get('attention.causal') === 'false') refuse('attention that is not causal');
-  if (get('attention.key_length_mla') !== undefined) refuse('multi-head latent attention');
-  if (model.slidingWindow > 0) refuse('sliding-window attention');
-  if (number('attn_logit_softcapping') !== 0) refuse('soft-capped attention logits');
-  if (number('attention.max_alibi_bias') !== 0) refuse('ALiBi');
-  if (get('rope.scaling.type') === 'longrope') refuse('LongRoPE');
-  if (!['none', 'norm', 'neox'].includes(model.ropeType)) refuse(`positions of type ${model.ropeType}`);
-  if (/[[,]/.test(get('attention.head_count_kv') ?? '')) refuse('layers with different numbers of KV heads');
+/**
+ * The one shape that the pages of all layers have.
+ * @param window size of the model's sliding window, wherever it holds
+ * @throws UnsupportedModelError saying what pages cannot serve
+ */
+export function commonShape(layers: readonly LayerView[], window: number, type: PageType): PageShape {
+  const { kvHeads, keySize: headSize } = layers[0];
+  for (const [index, layer] of layers.entries()) {
+    const refusal = refusalOf(layer);
+    if (refusal !== undefined) throw new UnsupportedModelError(`layer ${index} ${refusal}`);
+    if (layer.kvHeads !== kvHeads || layer.keySize !== headSize) {
+      throw new UnsupportedModelError(
+        `layer ${index} has ${layer.kvHeads} KV heads of ${layer.keySize} dimensions, layer 0 ${kvHeads} of ${headSize}`,
+      );
+    }
+  }
+  if (!supportsHeadSize(headSize, type)) {
+    throw new UnsupportedModelError(`attention heads of ${headSize} dimensions do not fit pages of type ${type}`);
+  }
+  const shape = { layers: layers.length, kvHeads, headSize, type };
+  const windowed = layers.map(({ view }) => view === 'sliding-window');
+  return windowed.includes(true) ? { ...shape, slidingWindow: { size: window, layers: windowed } } : shape;
+}
 
-  const headSize = number('attention.key_length') || model.embeddingSize / model.heads;
-  const valueSize = number('attention.value_length') || headSize;
-  if (headSize !== valueSize) refuse(`keys of ${headSize} and values of ${valueSize} dimensions`);
-  if (!supportsHeadSize(headSize)) refuse(`attention heads of ${headSize} dimensions`);
-  return { layers: model.layers, kvHeads: model.kvHeads, headSize };
+function refusalOf({ nodes, view, keySize, valueSize }: LayerView): string | undefined {
+  if (nodes === 0) return 'has no keys and values of its own, as with latent or shared attention';
+  if (nodes > 1) return 'shares its keys and values with other layers';
+  if (view === 'other') return 'attends neither to all earlier positions nor to the nearest ones';
+  if (keySize !== valueSize) return `has keys of ${keySize} and values of ${valueSize} dimensions`;
+  return undefined;
 }

@@ -105,6 +105,9 @@ export interface EngineStats {
   stepMs: number;
 }
 
+/** Where the KV cache lives: in our pages, or in the cells of llama.cpp's own unified cache. */
+export type KVBackend = 'pages' | 'cells';
+
 /** What an engine tells about itself once, when it can take requests. */
 export interface EngineInfo {
   modelPath: string;
@@ -119,9 +122,12 @@ export interface EngineInfo {
   maxNumSeqs: number;
   maxNumBatchedTokens: number;
   threads: number;
-  /** Where the KV cache lives; `pages` is ours. */
-  kvBackend: 'pages';
-  /** Instruction set the attention kernel runs with, e.g. `avx512` or `portable`. */
+  kvBackend: KVBackend;
+  /** Why this backend runs and not the other. */
+  kvBackendReason: string;
+  /** How keys and values are stored. */
+  kvCacheDtype: 'f16' | 'q8_0';
+  /** What computes attention: the instruction set of our kernel, e.g. `avx512` or `portable`, or `llama.cpp`. */
   kernel: string;
   /** CPU variant of llama.cpp's backend, e.g. `zen4`. */
   cpuBackend: string;
@@ -146,6 +152,12 @@ export interface EngineConfig {
   policy: 'continuous' | 'dynamic' | 'static';
   /** How long policy `dynamic` waits for a batch to fill. */
   batchWindowMs: number;
+  /** `auto` takes pages where they can serve model and device. */
+  kvBackend: 'auto' | KVBackend;
+  /** How keys and values are stored; `auto` is f16. */
+  kvCacheDtype: 'auto' | 'f16' | 'q8_0';
+  /** Longest that a step may take, in ms, when prompts share it with running answers; 0: no limit. */
+  targetItlMs: number;
   enablePrefixCaching: boolean;
   batchInvariant: 'auto' | 'on' | 'off';
   /** Check the allocator's books after every step instead of only when idle. */

@@ -1,6 +1,6 @@
+import type { TokenSelection } from '../selection/index.js';
 import type { SamplingParams } from './protocol.js';
 import { uniform } from './random.js';
-import { argMax, topIndices } from './top-tokens.js';
 
 /** What penalties need to know of a choice's past. Kept up to date by {@link countToken}. */
 export interface TokenHistory {
@@ -38,46 +38,99 @@ export interface SampleRequest {
  * Everything is a function of logits, parameters, seed, choice and position, down to the last bit.
  */
 export class Sampler {
-  private readonly work: Float32Array;
-  private readonly weights: Float64Array;
+  private readonly selection: TokenSelection;
   private readonly allTokens: Int32Array;
+  // Where candidates are kept from one filter to the next: memory for a whole vocabulary takes long to get.
+  private readonly adjusted: Float32Array;
+  private readonly tokens: Int32Array;
+  private readonly logits: Float32Array;
+  private readonly weights: Float64Array;
+  private readonly scores: Float32Array;
 
-  constructor(vocabSize: number) {
-    this.work = new Float32Array(vocabSize);
-    this.weights = new Float64Array(vocabSize);
+  constructor(vocabSize: number, selection: TokenSelection) {
+    this.selection = selection;
     this.allTokens = Int32Array.from({ length: vocabSize }, (_, token) => token);
+    this.adjusted = new Float32Array(vocabSize);
+    this.tokens = new Int32Array(vocabSize);
+    this.logits = new Float32Array(vocabSize);
+    this.weights = new Float64Array(vocabSize);
+    this.scores = new Float32Array(vocabSize);
   }
 
   /** @param logits [vocabSize]; not changed */
   sample(logits: Float32Array, request: SampleRequest): number {
     const { sampling, choice, position } = request;
     const adjusted = this.adjust(logits, request);
-    if (sampling.temperature === 0) return argMax(adjusted);
+    if (sampling.temperature === 0) return this.selection.argMax(adjusted);
     return draw(this.filter(adjusted, sampling), uniform(sampling.seed, choice, position));
   }
 
   /** Logits after bans, biases and penalties: the given ones when there are none, else a copy valid until the next call. */
   private adjust(logits: Float32Array, { sampling, history, banned }: SampleRequest): Float32Array {
     if (banned.length === 0 && sampling.logitBias.length === 0 && history === undefined) return logits;
-    const { work } = this;
-    work.set(logits);
-    for (const [token, bias] of sampling.logitBias) work[token] += bias;
-    if (history) penalize(work, history, sampling);
-    for (const token of banned) work[token] = Number.NEGATIVE_INFINITY;
-    return work;
+    const { adjusted } = this;
+    adjusted.set(logits);
+    for (const [token, bias] of sampling.logitBias) adjusted[token] += bias;
+    if (history) penalize(adjusted, history, sampling);
+    for (const token of banned) adjusted[token] = Number.NEGATIVE_INFINITY;
+    return adjusted;
   }
 
-  private filter(logits: Float32Array, sampling: SamplingParams): Candidates {
-    const { temperature, topK, topP, minP, typicalP } = sampling;
-    let tokens = this.allTokens;
-    if (topK > 0 && topK < logits.length) tokens = topIndices(logits, topK);
-    if (minP > 0) tokens = atLeast(tokens, logits, logits[argMax(logits)] + temperature * Math.log(minP));
-    let candidates = weigh(tokens, logits, temperature, this.weights);
-    if (topP < 1) candidates = likeliest(candidates, candidates.logits, topP);
-    if (typicalP < 1) candidates = likeliest(candidates, typicality(candidates), typicalP);
-    return candidates;
+  private filter(logits: Float32Array, { temperature, topK, topP, minP, typicalP }: SamplingParams): Candidates {
+    const { selection, weights } = this;
+    // Weights mean nothing until candidates are weighed.
+    let kept: Candidates = { tokens: this.allTokens, logits, weights, total: 0 };
+    if (topK > 0 && topK < logits.length) kept = this.select(kept, this.likeliest(logits, topK));
+    const highest = kept.logits[selection.argMax(kept.logits)];
+    if (minP > 0) kept = this.select(kept, selection.atLeast(kept.logits, highest + temperature * Math.log(minP)));
+    kept.total = selection.weigh(kept.logits, highest, temperature, weights);
+    if (topP < 1) kept = this.select(kept, this.nucleus(kept, kept.logits, topP));
+    if (typicalP < 1) {
+      const scores = typicality(kept, highest, temperature, this.scores.subarray(0, kept.logits.length));
+      kept = this.select(kept, this.nucleus(kept, scores, typicalP));
+    }
+    return kept;
+  }
+
+  /** @param places of those to keep; ascending, so that no candidate is overwritten before it has been moved */
+  private select({ tokens, logits, weights }: Candidates, places: Int32Array): Candidates {
+    const kept = {
+      tokens: pick(tokens, places, this.tokens),
+      logits: pick(logits, places, this.logits),
+      weights: pick(weights, places, this.weights),
+      total: 0,
+    };
+    for (let i = 0; i < places.length; i++) kept.total += kept.weights[i];
+    return kept;
+  }
+
+  /**
+   * Places, ascending, of the candidates with the highest scores, as many as it takes for their probabilities to sum to `mass`. With
+   * logits as scores this is nucleus sampling (Holtzman et al. 2019).
+   */
+  private nucleus({ weights, total }: Candidates, scores: Float32Array, mass: number): Int32Array {
+    // Most often a few are enough.
+    const best = this.selection.topIndices(scores, RANKED_FIRST);
+    let sum = 0;
+    for (let i = 0; i < best.length; i++) {
+      sum += weights[best[i]];
+      if (sum >= mass * total) return best.subarray(0, i + 1).sort();
+    }
+    return this.selection.nucleus(scores, weights, mass * total);
+  }
+
+  /** The k likeliest tokens, ascending. */
+  private likeliest(logits: Float32Array, k: number): Int32Array {
+    if (k <= MOST_RANKED) return this.selection.topIndices(logits, k).sort();
+    return this.selection.nucleus(logits, this.weights.fill(1), k);
   }
 }
+
+/** How many candidates to rank before all are looked at for the border of a nucleus. */
+const RANKED_FIRST = 64;
+
+/** To rank more candidates than these takes longer than to find the last of them without an order. */
+const MOST_RANKED = 1024;
 
 function penalize(logits: Float32Array, history: TokenHistory, sampling: SamplingParams): void {
   const { repetitionPenalty, presencePenalty, frequencyPenalty } = sampling;
@@ -99,70 +152,35 @@ interface Candidates {
   tokens: Int32Array;
   logits: Float32Array;
   weights: Float64Array;
-  /** Sum of the weights, in order. */
+  /** Sum of the weights. */
   total: number;
 }
 
-function atLeast(tokens: Int32Array, logits: Float32Array, lowest: number): Int32Array {
-  return tokens.filter((token) => logits[token] >= lowest);
+/** `target[i] = values[places[i]]`. Returns the part of `target` that was written. */
+function pick<T extends Int32Array | Float32Array | Float64Array>(values: T, places: Int32Array, target: T): T {
+  for (let i = 0; i < places.length; i++) target[i] = values[places[i]];
+  return target.subarray(0, places.length) as T;
 }
-
-/** @param scratch at least as long as `tokens`; the weights are written there */
-function weigh(tokens: Int32Array, logits: Float32Array, temperature: number, scratch: Float64Array): Candidates {
-  const isAll = tokens.length === logits.length;
-  const own = isAll ? logits : Float32Array.from(tokens, (token) => logits[token]);
-  const highest = own[argMax(own)];
-  const weights = scratch.subarray(0, own.length);
-  let total = 0;
-  for (let i = 0; i < own.length; i++) {
-    const weight = Math.exp((own[i] - highest) / temperature);
-    weights[i] = weight;
-    total += weight;
-  }
-  return { tokens, logits: own, weights, total };
-}
-
-/** How many candidates to rank before looking whether they are enough; sorting a whole vocabulary takes long. */
-const RANKED_FIRST = [64, 1024];
 
 /**
- * The candidates of the highest `scores`, as many as it takes for their probabilities to sum to `mass`: with logits as
- * scores this is nucleus sampling (Holtzman et al. 2019).
+ * Locally typical sampling (Meister et al. 2022) prefers tokens whose information is closest to the expected one.
+ * @param scores receives how much each candidate is preferred
  */
-function likeliest(candidates: Candidates, scores: Float32Array, mass: number): Candidates {
-  for (const count of RANKED_FIRST) {
-    const { indices, isEnough } = reach(candidates, topIndices(scores, count), mass);
-    if (isEnough) return select(candidates, indices);
-  }
-  return select(candidates, reach(candidates, topIndices(scores, scores.length), mass).indices);
-}
-
-/** The shortest beginning of `order` whose weights reach `mass` of the total; all of it when they do not. */
-function reach({ weights, total }: Candidates, order: Int32Array, mass: number) {
-  let sum = 0;
-  for (let count = 0; count < order.length; count++) {
-    sum += weights[order[count]];
-    if (sum >= mass * total) return { indices: order.subarray(0, count + 1), isEnough: true };
-  }
-  return { indices: order, isEnough: false };
-}
-
-function select({ tokens, logits, weights }: Candidates, indices: Int32Array): Candidates {
-  const kept = {
-    tokens: indices.map((i) => tokens[i]),
-    logits: Float32Array.from(indices, (i) => logits[i]),
-    weights: Float64Array.from(indices, (i) => weights[i]),
-    total: 0,
-  };
-  for (const weight of kept.weights) kept.total += weight;
-  return kept;
-}
-
-/** Locally typical sampling (Meister et al. 2022) prefers tokens whose information is closest to the expected one. */
-function typicality({ weights, total }: Candidates): Float32Array {
+function typicality(
+  { logits, weights, total }: Candidates,
+  highest: number,
+  temperature: number,
+  scores: Float32Array,
+): Float32Array {
+  const logTotal = Math.log(total);
   let entropy = 0;
-  for (const weight of weights) if (weight > 0) entropy -= (weight / total) * Math.log(weight / total);
-  return Float32Array.from(weights, (weight) => -Math.abs(-Math.log(weight / total) - entropy));
+  for (let i = 0; i < logits.length; i++) {
+    scores[i] = logTotal - (logits[i] - highest) / temperature;
+    // A token without weight may have infinite information.
+    if (weights[i] > 0) entropy += (weights[i] / total) * scores[i];
+  }
+  for (let i = 0; i < scores.length; i++) scores[i] = -Math.abs(scores[i] - entropy);
+  return scores;
 }
 
 /** Inverse-transform sampling with u in [0, 1). */

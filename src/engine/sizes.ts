@@ -10,6 +10,8 @@ export interface SizeFacts {
   availableMemory: number;
   /** Cores this process may run on. */
   cores: number;
+  /** Tokens that the KV cache gets at most, unless the user says how much memory; default: as many as are of use. */
+  defaultTokens?: number;
 }
 
 export interface EngineSizes {
@@ -61,7 +63,9 @@ export function chooseSizes(config: EngineConfig, facts: SizeFacts): EngineSizes
   }
   const wantedLength = config.maxModelLen || facts.trainContextLength;
   const blockBytes = blockSize * facts.bytesPerToken;
-  const wantedBlocks = Math.ceil(wantedLength / blockSize) * maxNumSeqs;
+  const mostTokens = Math.max(facts.defaultTokens ?? Infinity, config.maxModelLen);
+  const wantedTokens = Math.min(Math.ceil(wantedLength / blockSize) * blockSize * maxNumSeqs, mostTokens);
+  const wantedBlocks = Math.ceil(wantedTokens / blockSize);
   const budget = config.kvCacheBytes || Math.floor(facts.availableMemory * MEMORY_SHARE);
   const affordableBlocks = Math.floor(budget / blockBytes);
   const numBlocks = config.kvCacheBytes ? affordableBlocks : Math.min(wantedBlocks, affordableBlocks);

@@ -136,6 +136,19 @@ export class KVCache {
     table.computed = 0;
   }
 
+  /** The contents of these blocks are gone: nobody finds them from now on. Tables keep the blocks that they have. */
+  forget(blocks: Iterable<number>): void {
+    for (const block of blocks) {
+      if (!this.index.has(block)) continue;
+      this.index.remove(block);
+      if (this.pool.referenceCount(block) > 0) continue;
+      this.cachedFree--;
+      // To the front of the free queue, so that it is reused before blocks that are still of use.
+      this.pool.retain(block);
+      this.pool.release(block, false);
+    }
+  }
+
   /**
    * Compares the books with all tables there are.
    * @throws Error naming the first contradiction: a leaked, oversold or double-freed block

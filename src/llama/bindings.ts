@@ -39,6 +39,8 @@ export interface ContextParams {
   n_threads: number;
   n_threads_batch: number;
   flash_attn_type: number;
+  type_k: number;
+  type_v: number;
   cb_eval: Pointer | null;
   cb_eval_user_data: Pointer | null;
   offload_kqv: boolean;

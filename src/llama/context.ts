@@ -9,6 +9,11 @@ import type { AttachableThreadPool, ThreadPool } from './thread-pool.js';
 const FLASH_ATTENTION_AUTO = -1;
 const FLASH_ATTENTION_ENABLED = 1;
 
+/** Values of `enum ggml_type`. */
+const KV_TYPES = { f16: 1, q8_0: 8 };
+
+export type KVType = keyof typeof KV_TYPES;
+
 export interface ContextOptions {
   /** Most tokens of one decode, which computes them as one ubatch. */
   batchSize: number;
@@ -19,6 +24,8 @@ export interface ContextOptions {
   threads: number;
   /** Positions that llama.cpp's own KV cache holds, over all sequences; default batchSize. Rounded up to 256. */
   contextLength?: number;
+  /** How llama.cpp's KV cache stores keys and values; default f16. Other types turn flash attention on. */
+  kvType?: KVType;
   /** One KV cache for all sequences (default), or a slice of it for each. */
   unified?: boolean;
   /** Address of a C `ggml_backend_sched_eval_callback`, and of what it is called with. Turns flash attention on. */
@@ -103,6 +110,10 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
   // The output buffer has a row for every sequence, wanted or not; llama.cpp aborts if it may not.
   const maxOutputs = Math.max(options.maxOutputs, maxSequences);
   const unified = options.unified ?? true;
+  const kvType = options.kvType ?? 'f16';
+  // An evaluation callback counts on one attention node a layer, and other attention needs values in f16. Left to
+  // itself, llama.cpp decides by the model.
+  const needsFlashAttention = options.evalCallback !== undefined || kvType !== 'f16';
 
   log.beginCall();
   let pointer = bindings.llama_init_from_model(owner.model, {
@@ -115,8 +126,9 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     n_outputs_max_per_seq: maxOutputs,
     n_threads: threads,
     n_threads_batch: threads,
-    // An evaluation callback counts on one attention node a layer. Left to itself, llama.cpp decides by the model.
-    flash_attn_type: options.evalCallback === undefined ? FLASH_ATTENTION_AUTO : FLASH_ATTENTION_ENABLED,
+    flash_attn_type: needsFlashAttention ? FLASH_ATTENTION_ENABLED : FLASH_ATTENTION_AUTO,
+    type_k: KV_TYPES[kvType],
+    type_v: KV_TYPES[kvType],
     cb_eval: options.evalCallback ?? null,
     cb_eval_user_data: options.evalCallbackData ?? null,
     offload_kqv: owner.offloaded,
@@ -126,7 +138,7 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
   if (pointer === null) {
     throw new LlamaError(
       `cannot create a context: ${log.reason() || 'no reason given'}`,
-      'If memory is short, lower --max-num-batched-tokens or --max-num-seqs.',
+      'If memory is short, lower --kv-cache-memory, --max-num-batched-tokens or --max-num-seqs.',
     );
   }
   const kvCache = bindings.llama_get_memory(pointer);

@@ -1,6 +1,8 @@
 import { type BlockCopy, KVCache } from '../kvcache/index.js';
 import { type BatchingPolicy, type BatchingPolicyName, createBatchingPolicy } from './batching-policy.js';
+import { PrefillBudget } from './prefill-budget.js';
 import { compareSequences, forkSequence, isDecoding, remainingTokens, type Sequence } from './sequence.js';
+import { addChunk, StepTimeModel, type StepWork } from './step-time-model.js';
 import { TokenList } from './token-list.js';
 import { WaitingQueue } from './waiting-queue.js';
 
@@ -13,6 +15,8 @@ export interface SchedulerOptions {
   maxNumSeqs: number;
   /** Most tokens in one step; at least maxNumSeqs, so that decodes always fit. */
   maxNumBatchedTokens: number;
+  /** How long a step may take, in ms, when prompts share it with sequences that are decoding; 0: no limit. */
+  targetItlMs: number;
   /** Longest sequence, prompt and output together. */
   maxModelLen: number;
   policy: BatchingPolicyName;
@@ -61,12 +65,24 @@ export class AdmissionError extends Error {
 }
 
 /**
+ * Prefills to have at hand, even if fewer could fill a step: so a short prompt need not wait in the queue until long ones
+ * are computed.
+ */
+const MIN_PREFILLS = 4;
+
+/**
  * Decides who runs in a step, and with how many tokens (vLLM V1's rule): a step has a token budget, every sequence wants
- * its remaining tokens: a decode 1, a prefill the rest of its prompt, cut into chunks by the budget. Decodes come first,
- * then prefills already begun, then admissions by (priority, arrival) while slots, blocks and budget last.
+ * its remaining tokens: a decode 1, a prefill the rest of its prompt, cut into chunks by the budget. Decodes come first;
+ * then waiting sequences are admitted by (priority, arrival) while slots and blocks last and prefills are wanted; then
+ * prefills share what is left of the budget.
+ *
+ * While somebody decodes, prefills get only so many tokens that the step is expected to take `targetItlMs`, by a model
+ * of step times that {@link observe} feeds: nobody's answer stands still for another one's prompt (Sarathi-Serve,
+ * Agrawal et al. 2024). And half of what prefills get may go to prompts shorter than the first one.
  *
  * A step is: {@link plan}, compute, {@link commit}, then for each sequence that sampled {@link fork} (its further choices,
- * once), {@link append} and, at its end, {@link finish}. {@link add} and {@link abort} go between steps. No I/O, no clock.
+ * once), {@link append} and, at its end, {@link finish}, and at last {@link observe}. {@link add} and {@link abort} go
+ * between steps. No I/O, no clock.
  *
  * When blocks run out, the newest sequence of the lowest priority is preempted: its blocks are freed with their contents,
  * so that resuming finds what has not been overwritten. The last running sequence is never preempted: it fits by
@@ -81,6 +97,7 @@ export class Scheduler {
   /** Best first, by {@link compareSequences}. */
   private running: Sequence[] = [];
   private readonly sequencesOf = new Map<string, Sequence[]>();
+  private readonly stepTimes = new StepTimeModel();
   private arrivals = 0;
   /**
    * Chain keys of blocks that a running prefill is going to compute, and who: others with the same prefix wait for them
@@ -180,10 +197,10 @@ export class Scheduler {
     for (const sequence of [...this.running]) {
       if (sequence.state === 'running' && isDecoding(sequence)) this.planDecode(sequence, plan);
     }
+    this.admit(now, plan);
     this.planPrefills(plan);
     // A prefill that others waited for may have found no blocks and given up its claims: now they can go on.
     if (plan.scheduled.length === 0) this.planPrefills(plan);
-    this.planAdmissions(now, plan);
     return plan;
   }
 
@@ -198,6 +215,11 @@ export class Scheduler {
       this.cache.commit(sequence.table, sequence.tokens.array, start + count);
       if (sequence.claims.length > 0) this.settleClaims(sequence);
     }
+  }
+
+  /** Tells how long the step took, in ms, to plan later ones by. */
+  observe(plan: StepPlan, ms: number): void {
+    this.stepTimes.observe(workOf(plan), ms);
   }
 
   /** Adds the token that was sampled for a running sequence. */
@@ -227,6 +249,11 @@ export class Scheduler {
     if (siblings.length === 0) this.sequencesOf.delete(sequence.requestId);
   }
 
+  /** Whoever keeps the KV has lost the contents of these blocks: no other sequence may count on them. */
+  forget(blocks: readonly number[]): void {
+    this.cache.forget(blocks);
+  }
+
   /** @throws Error when books and tables disagree, or limits are broken */
   check(): void {
     const tables = [...this.sequencesOf.values()].flat().map((sequence) => sequence.table);
@@ -240,12 +267,6 @@ export class Scheduler {
     if (claims !== this.claimed.size) throw new Error(`${this.claimed.size} claims, but sequences name ${claims}`);
     const live = this.running.length + this.waiting.size;
     if (live !== tables.length) throw new Error(`${live} sequences run or wait, but ${tables.length} are known`);
-  }
-
-  private planPrefills(plan: StepPlan): void {
-    for (const sequence of [...this.running]) {
-      if (sequence.state === 'running' && !isDecoding(sequence)) this.planPrefill(sequence, plan);
-    }
   }
 
   private planDecode(sequence: Sequence, plan: StepPlan): void {
@@ -262,12 +283,95 @@ export class Scheduler {
     this.schedule(sequence, 1, copy, plan);
   }
 
-  private planPrefill(sequence: Sequence, plan: StepPlan): void {
-    this.adoptCached(sequence);
-    const budget = this.options.maxNumBatchedTokens - plan.tokens;
-    if (budget <= 0 || this.waitsForSharedBlock(sequence)) return;
+  /** Moves waiting sequences into the batch, as long as there are fewer prefills at hand than the step could use. */
+  private admit(now: number, plan: StepPlan): void {
+    const { maxNumSeqs, maxNumBatchedTokens } = this.options;
+    let quota = this.policy.admissions({ now, running: this.running.length, waiting: this.waiting.size, maxNumSeqs });
+    if (quota === 0) return;
+    let prefills = 0;
+    let wantedTokens = plan.tokens;
+    const count = (sequence: Sequence): void => {
+      this.adoptCached(sequence);
+      if (this.waitsForSharedBlock(sequence)) return;
+      prefills++;
+      // More than half of a step is for one of them only if nobody else wants it.
+      wantedTokens += Math.min(remainingTokens(sequence), maxNumBatchedTokens / 2);
+    };
+    for (const sequence of this.running) if (!isDecoding(sequence)) count(sequence);
+    while (quota > 0 && (prefills < MIN_PREFILLS || wantedTokens < maxNumBatchedTokens)) {
+      const sequence = this.waiting.peek();
+      if (!sequence || this.slotsUsed() + 1 + sequence.pendingForks > maxNumSeqs) return;
+      if (this.running.length > 0 && !this.hasRoomFor(sequence)) return;
+      this.waiting.pop();
+      quota--;
+      this.policy.admitted(1);
+      if (!sequence.wasPreempted) this.counters.prefixQueriedTokens += sequence.promptLength;
+      sequence.state = 'running';
+      this.insertRunning(sequence);
+      count(sequence);
+    }
+  }
+
+  private planPrefills(plan: StepPlan): void {
+    const decodes = new Set(plan.scheduled.map(({ sequence }) => sequence));
+    const prefills = this.running.filter((sequence) => !decodes.has(sequence));
+    for (const sequence of prefills) this.adoptCached(sequence);
+    for (const [sequence, count] of this.sharePrefillBudget(prefills, plan)) {
+      // One of them may have been preempted for another.
+      if (sequence.state === 'running') this.planChunk(sequence, count, plan);
+    }
+  }
+
+  /**
+   * How many tokens each prefill is to compute: half of the budget may go to prompts that need less than the first one
+   * does, the shortest first; the rest is given out in order. So a short prompt does not wait for a long one, and the
+   * first one never gets less than half.
+   *
+   * @returns in the order of `prefills`, without those that get nothing
+   */
+  private sharePrefillBudget(prefills: Sequence[], plan: StepPlan): [Sequence, number][] {
+    const first = prefills.find((sequence) => !this.waitsForSharedBlock(sequence));
+    if (first === undefined) return [];
+    const counts = new Map<Sequence, number>();
+    const budget = this.prefillBudget(first, plan);
+    const grant = (sequence: Sequence, limit: PrefillBudget): void => {
+      const granted = counts.get(sequence) ?? 0;
+      const start = sequence.table.computed + granted;
+      const count = limit.allows(start, remainingTokens(sequence) - granted);
+      if (count === 0 || this.waitsForSharedBlock(sequence)) return;
+      this.claimSharedBlocks(sequence);
+      counts.set(sequence, granted + count);
+      budget.spend(start, count);
+      if (limit !== budget) limit.spend(start, count);
+    };
+    this.claimSharedBlocks(first);
+    const overtaking = budget.half();
+    const shorter = prefills.filter(
+      (sequence) => sequence.priority === first.priority && remainingTokens(sequence) < remainingTokens(first),
+    );
+    shorter.sort((a, b) => remainingTokens(a) - remainingTokens(b) || compareSequences(a, b));
+    for (const sequence of shorter) grant(sequence, overtaking);
+    for (const sequence of prefills) grant(sequence, budget);
+    return prefills.flatMap((sequence) => {
+      const count = counts.get(sequence);
+      return count === undefined ? [] : [[sequence, count]];
+    });
+  }
+
+  /** At least a block of the first prefill, however long the decodes take. */
+  private prefillBudget(first: Sequence, plan: StepPlan): PrefillBudget {
+    const { maxNumBatchedTokens, targetItlMs, blockSize } = this.options;
+    const tokens = maxNumBatchedTokens - plan.tokens;
+    if (targetItlMs === 0 || plan.scheduled.length === 0) {
+      return new PrefillBudget(this.stepTimes, tokens, Number.POSITIVE_INFINITY);
+    }
+    const left = targetItlMs - this.stepTimes.predict(workOf(plan));
+    const least = this.stepTimes.chunkMs(first.table.computed, blockSize);
+    return new PrefillBudget(this.stepTimes, tokens, Math.max(left, least));
+  }
+
+  private planChunk(sequence: Sequence, count: number, plan: StepPlan): void {
     const { computed } = sequence.table;
-    const count = Math.min(remainingTokens(sequence), budget);
     let copy = this.cache.reserve(sequence.table, computed + count);
     while (copy === undefined) {
       const victim = this.running[this.running.length - 1];
@@ -281,23 +385,6 @@ export class Scheduler {
       copy = this.cache.reserve(sequence.table, computed + count);
     }
     this.schedule(sequence, count, copy, plan);
-  }
-
-  private planAdmissions(now: number, plan: StepPlan): void {
-    const { maxNumSeqs, maxNumBatchedTokens } = this.options;
-    let quota = this.policy.admissions({ now, running: this.running.length, waiting: this.waiting.size, maxNumSeqs });
-    while (quota > 0 && plan.tokens < maxNumBatchedTokens) {
-      const sequence = this.waiting.peek();
-      if (!sequence || this.slotsUsed() + 1 + sequence.pendingForks > maxNumSeqs) return;
-      if (this.running.length > 0 && !this.hasRoomFor(sequence)) return;
-      this.waiting.pop();
-      quota--;
-      this.policy.admitted(1);
-      if (!sequence.wasPreempted) this.counters.prefixQueriedTokens += sequence.promptLength;
-      sequence.state = 'running';
-      this.insertRunning(sequence);
-      this.planPrefill(sequence, plan);
-    }
   }
 
   /** Whether the queue's head can be computed to its newest token without taking blocks that others will need. */
@@ -367,27 +454,34 @@ export class Scheduler {
   }
 
   /**
-   * Whether the sequence's next block is being computed by another one right now. If not, it announces its own prompt
-   * blocks, as far as nobody else did. No circle of waiting: whoever waits has all blocks before the one it waits for,
-   * so the one it waits for can adopt those and is itself free to compute.
+   * Whether the sequence's next block is going to be computed by another one. No circle of waiting: whoever waits has all
+   * blocks before the one it waits for, so the one it waits for can adopt those and is itself free to compute.
    */
   private waitsForSharedBlock(sequence: Sequence): boolean {
-    const { table, tokens, promptLength } = sequence;
-    const { blockSize } = this.cache;
-    if (!this.cache.enablePrefixCaching || table.computed % blockSize !== 0) return false;
-    const first = table.computed / blockSize;
-    const end = Math.floor((promptLength - 1) / blockSize);
+    const { table, tokens } = sequence;
+    const { first, end } = this.promptBlocksToCompute(sequence);
     if (first >= end) return false;
     const owner = this.claimed.get(this.cache.blockKey(table, tokens.array, first));
-    if (owner === sequence) return false;
-    if (owner !== undefined) return true;
+    return owner !== undefined && owner !== sequence;
+  }
+
+  /** Announces the prompt blocks that the sequence is going to compute, as far as nobody else did. */
+  private claimSharedBlocks(sequence: Sequence): void {
+    const { first, end } = this.promptBlocksToCompute(sequence);
+    if (sequence.claims.length > 0) return;
     for (let i = first; i < end; i++) {
-      const key = this.cache.blockKey(table, tokens.array, i);
+      const key = this.cache.blockKey(sequence.table, sequence.tokens.array, i);
       if (this.claimed.has(key)) continue;
       this.claimed.set(key, sequence);
       sequence.claims.push({ key, block: i });
     }
-    return false;
+  }
+
+  /** Full blocks of the prompt that others could share, from the next one on; none in the middle of a block. */
+  private promptBlocksToCompute({ table, promptLength }: Sequence): { first: number; end: number } {
+    const { blockSize, enablePrefixCaching } = this.cache;
+    if (!enablePrefixCaching || table.computed % blockSize !== 0) return { first: 0, end: 0 };
+    return { first: table.computed / blockSize, end: Math.floor((promptLength - 1) / blockSize) };
   }
 
   /** Claims whose blocks are computed are fulfilled. */
@@ -401,4 +495,10 @@ export class Scheduler {
     for (const { key } of sequence.claims) this.claimed.delete(key);
     sequence.claims.length = 0;
   }
+}
+
+function workOf({ scheduled }: StepPlan): StepWork {
+  const work: StepWork = { rows: 0, outputs: 0, tiledPairs: 0, lonePairs: 0 };
+  for (const { start, count, samples } of scheduled) addChunk(work, start, count, samples);
+  return work;
 }

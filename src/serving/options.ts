@@ -46,6 +46,17 @@ export const servingOptions = z
       })
       .default(0)
       .describe('Memory for the KV cache, e.g. 2GiB (0: chosen from the model and free memory)'),
+    kvCacheDtype: z
+      .enum(['auto', 'f16', 'q8_0'], { error: 'one of auto, f16, q8_0' })
+      .default('auto')
+      .describe('How keys and values are stored (auto: f16; q8_0 takes half the memory)'),
+    kvBackend: z
+      .enum(['auto', 'pages', 'cells'], { error: 'one of auto, pages, cells' })
+      .default('auto')
+      .describe("Where the KV cache lives: in pages, or in llama.cpp's own cells (auto: pages where they can)"),
+    targetItl: wholeNumber(0, 60_000)
+      .default(150)
+      .describe('Longest a step may take when prompts share it with running answers, in ms (0: no limit)'),
     policy: z
       .enum(['continuous', 'dynamic', 'static'], { error: 'one of continuous, dynamic, static' })
       .default('continuous')

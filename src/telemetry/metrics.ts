@@ -14,6 +14,14 @@ export interface EngineReading {
   preemptions: number;
 }
 
+/** What an engine is, as labels of a metric. */
+export interface EngineIdentity {
+  kvBackend: string;
+  kvBackendReason: string;
+  kvCacheDtype: string;
+  kernel: string;
+}
+
 /** Times one request; every method may be called at any time, `end` exactly once. */
 export interface RequestTimer {
   /** New text of a choice is on its way to the client. */
@@ -44,9 +52,12 @@ const REQUEST_SECONDS = [0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 5
 /**
  * Prometheus metrics of one server, in a registry of their own so that two servers in one process do not add up.
  *
- * `readEngine` is called once per metric and scrape; undefined means that there is no engine yet.
+ * Both functions are called at each scrape, `readEngine` once per metric; undefined means that there is no engine yet.
  */
-export function createMetrics(readEngine: () => EngineReading | undefined): Metrics {
+export function createMetrics(
+  readEngine: () => EngineReading | undefined,
+  identifyEngine: () => EngineIdentity | undefined,
+): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -95,6 +106,25 @@ export function createMetrics(readEngine: () => EngineReading | undefined): Metr
       this.set({ state: 'used' }, engine.blocksUsed);
       this.set({ state: 'cached' }, engine.blocksCached);
       this.set({ state: 'free' }, engine.blocksFree);
+    },
+  });
+
+  new Gauge({
+    name: 'quire_engine_info',
+    help: 'Always 1: which KV backend runs and why, how it stores keys and values, and what computes attention.',
+    labelNames: ['kv_backend', 'kv_backend_reason', 'kv_cache_dtype', 'kernel'],
+    registers,
+    collect() {
+      const engine = identifyEngine();
+      if (!engine) return;
+      const {
+        kvBackend: kv_backend,
+        kvBackendReason: kv_backend_reason,
+        kvCacheDtype: kv_cache_dtype,
+        kernel,
+      } = engine;
+      this.reset();
+      this.set({ kv_backend, kv_backend_reason, kv_cache_dtype, kernel }, 1);
     },
   });
 

@@ -82,6 +82,16 @@ describe('metrics', () => {
     expect(Number(metrics.get('process_resident_memory_bytes'))).toBeGreaterThan(0);
   });
 
+  test('tell which KV backend runs, and why', async () => {
+    const [sample] = [...(await metricsOf(quietApp(fakeServing())))].filter(([name]) =>
+      name.startsWith('quire_engine_info'),
+    );
+    expect(sample![0]).toMatch(
+      /^quire_engine_info\{kv_backend="pages",kv_backend_reason="[^"]+",kv_cache_dtype="f16",kernel="[^"]+"\}$/,
+    );
+    expect(sample![1]).toBe('1');
+  });
+
   test('do not add up when they are read twice', async () => {
     const app = quietApp(fakeServing());
     await metricsOf(app);

@@ -143,9 +143,25 @@ describe('quire serve', () => {
     }
   });
 
-  it('says what to install where there is no C compiler', async () => {
-    const { code, stderr } = await run(['serve', model, '--port', '0'], { env: { CC: '/no/such/compiler' } });
+  it('says in one line what to install where there is no C compiler but pages were asked for', async () => {
+    const { code, stderr } = await run(['serve', model, '--port', '0', '--kv-backend', 'pages'], {
+      env: { CC: '/no/such/compiler' },
+    });
     expect(stderr).toMatch(/quire: .*no working C compiler.*\n\s+Install gcc/);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(code).toBe(1);
+  });
+
+  it('serves without a C compiler all the same, and says loudly what is lost', async () => {
+    const server = quire(['serve', model, '--port', '0'], { env: { CC: '/no/such/compiler' } });
+    await server.seen(/Quire .* is ready/);
+    expect(server.stderr()).toMatch(/KV cells instead of pages: slower, .*no working C compiler.*Install gcc/);
+    expect((await server.seen(/backend .*\n/))[0]).toMatch(/llama\.cpp's own KV cells: slower, and answers may differ/);
+  });
+
+  it.runIf(process.platform === 'linux')('says in one line that the device is not there', async () => {
+    const { code, stderr } = await run(['serve', model, '--port', '0', '--device', 'metal']);
+    expect(stderr).toMatch(/quire: .*metal.*\n {2}\S/);
     expect(stderr).not.toMatch(/\n\s+at /);
     expect(code).toBe(1);
   });

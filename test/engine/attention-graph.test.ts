@@ -1,13 +1,13 @@
 import koffi from 'koffi';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { AttentionError, buildKernel, PagedAttention, pageBytes } from '../../src/attention/index.js';
+import { AttentionError, buildKernel, PagedAttention, type PageShape, pageBytes } from '../../src/attention/index.js';
 import { findLibraries } from '../../src/llama/libraries.js';
 
 const F32 = 0;
 const F16 = 1;
 const I64 = 27;
 
-const shape = { layers: 2, kvHeads: 2, headSize: 64 };
+const shape: PageShape = { layers: 2, kvHeads: 2, headSize: 64, type: 'f16' };
 const PAGES = 8;
 const ROWS = 3;
 
@@ -79,42 +79,49 @@ function show(node: bigint): string {
   return kindOf(node);
 }
 
+/** The nodes of one layer in llama.cpp's order, the attention last. */
+function layerNodes(layer: number, attention = attending(layer)): bigint[] {
+  return [writing(`cache_k_l${layer}`), writing(`cache_v_l${layer}`), attention];
+}
+
+function withSinks(node: bigint): bigint {
+  addSinks(node, tensor(F32, 6, 1));
+  return node;
+}
+
 describe('a graph that the pages can serve', () => {
-  test('has its cache writes and attention replaced, and nothing else', () => {
-    expect(show(writing('cache_k_l0'))).toBe('CUSTOM');
-    expect(show(writing('cache_v_l0'))).toBe('CUSTOM');
-    expect(show(attending(0))).toBe('CUSTOM');
+  test('has its cache writes taken out and its attention replaced, and nothing else', () => {
+    expect(layerNodes(0).map(show)).toEqual(['NONE', 'NONE', 'CUSTOM']);
     expect(show(writing('another_table'))).toBe('SET_ROWS');
     expect(attention.takeError()).toBeUndefined();
   });
 
+  test.each([
+    ['ALiBi', () => attending(0, { bias: 8 })],
+    ['a soft-cap on logits', () => attending(0, { cap: 50 })],
+    ['attention sinks', () => withSinks(attending(0))],
+  ])('may have %s', (_, make) => {
+    expect(layerNodes(0, make()).map(show)).toEqual(['NONE', 'NONE', 'CUSTOM']);
+    expect(attention.takeError()).toBeUndefined();
+  });
+
   test('is accepted again with its replaced nodes in the next step, but not twice in one', () => {
-    const node = attending(1);
-    show(node);
+    const nodes = layerNodes(1);
+    nodes.map(show);
     const rows = Int32Array.of(3, 4, 5);
     attention.beginStep(ROWS, rows, rows, Int32Array.of(0, 0, 0), Int32Array.of(0));
-    expect(show(node)).toBe('CUSTOM');
+    expect(nodes.map(show)).toEqual(['NONE', 'NONE', 'CUSTOM']);
     expect(attention.takeError()).toBeUndefined();
-    show(node);
+    nodes.map(show);
     expect(attention.takeError()).toMatch(/more than one graph/);
   });
 });
 
 describe('what the pages cannot do is left alone and told', () => {
   test.each([
-    ['ALiBi', () => attending(0, { bias: 8 }), /ALiBi/],
-    ['a soft-cap on logits', () => attending(0, { cap: 50 }), /soft-cap/],
     ['another head size', () => attending(0, { headSize: 128 }), /head size/],
     ['a layer without pages', () => attending(2), /no layer that has pages/],
-    [
-      'attention sinks',
-      () => {
-        const node = attending(0);
-        addSinks(node, tensor(F32, 6, 1));
-        return node;
-      },
-      /sinks/,
-    ],
+    ['attention before its keys and values', () => attending(0), /before its keys and values/],
   ])('%s', (_, make, message) => {
     expect(show(make())).toBe('FLASH_ATTN_EXT');
     expect(attention.takeError()).toMatch(message);
@@ -135,14 +142,14 @@ describe('what the pages cannot do is left alone and told', () => {
   });
 
   test('only the first reason is told', () => {
-    show(attending(0, { cap: 50 }));
-    show(attending(1, { bias: 8 }));
-    expect(attention.takeError()).toMatch(/soft-cap/);
+    show(attending(0, { headSize: 128 }));
+    show(attending(2));
+    expect(attention.takeError()).toMatch(/head size/);
     expect(attention.takeError()).toBeUndefined();
   });
 
   test('and forgotten when the next step begins', () => {
-    show(attending(0, { cap: 50 }));
+    show(attending(0, { headSize: 128 }));
     attention.beginStep(1, Int32Array.of(0), Int32Array.of(0), Int32Array.of(0), Int32Array.of(0));
     expect(attention.takeError()).toBeUndefined();
   });
@@ -151,7 +158,7 @@ describe('what the pages cannot do is left alone and told', () => {
 describe('page memory', () => {
   test('tells its size and instruction set', () => {
     expect(attention.bytes).toBe(PAGES * pageBytes(shape));
-    expect(attention.level).toMatch(/^(avx512|portable)$/);
+    expect(attention.level).toMatch(/^(avx512|avx2|neon|portable)$/);
   });
 
   test.each([

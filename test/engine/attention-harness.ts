@@ -1,33 +1,83 @@
-/** Runs the kernel on plain arrays, through the functions that llama.cpp's graph calls as well. */
+/** One layer of attention over one sequence: drawn at random, computed by the kernel and in doubles. */
 import { promisify } from 'node:util';
 import koffi from 'koffi';
-import { buildKernel, PAGE_TOKENS } from '../../src/attention/index.js';
+import { createRandom, type Random } from '../../bench/random.js';
+import { buildKernel, PAGE_TOKENS, type PageType } from '../../src/attention/index.js';
 import { errorBuffer, errorText, loadKernelLibrary } from '../../src/attention/kernel-library.js';
+import { cCompilers, nativeSources, withCompiled } from '../support/compile-c.js';
 
 const kernelPath = (await buildKernel()).path;
+const library = loadKernelLibrary(kernelPath);
 
-/** What this machine can run. */
-export const LEVELS = [...new Set([loadKernelLibrary(kernelPath).bestLevel(), 'portable'])];
+/** What this machine can run, the fastest first. */
+export const LEVELS = range(16).flatMap((index) => library.level(index) ?? []);
 
-export interface Heads {
+/** What is asked of attention besides plain softmax(q k) v. */
+export interface Extras {
+  /** Positions that a row sees, its own included. */
+  window?: number;
+  softcap?: number;
+  maxBias?: number;
+  sinks?: boolean;
+}
+
+/** Rows at the end of a sequence, which attend to all of it. */
+export interface Problem {
   kvHeads: number;
-  /** Query heads per KV head. */
-  group: number;
+  heads: number;
   headSize: number;
+  pageType: PageType;
+  positions: number;
+  /** The last positions; there is a query for each. */
+  rows: number;
+  /** 0: all positions are seen. */
+  window: number;
+  scale: number;
+  softcap: number;
+  maxBias: number;
+  /** [heads] */
+  sinks?: Float32Array;
+  /** [heads][rows][headSize] */
+  queries: Float32Array;
+  /** [positions][kvHeads][headSize] */
+  keys: Float32Array;
+  values: Float32Array;
 }
 
-/** Queries, keys and values of a sequence, one row per position, and the pages that hold it. */
-export interface Sequence {
-  queries: Float32Array[];
-  keys: Float32Array[];
-  values: Float32Array[];
-  table: number[];
+/** Least and greatest number of rows and of positions. */
+export interface Size {
+  rows: readonly [number, number];
+  positions: readonly [number, number];
 }
 
-/** One row of a step. */
-export interface Row {
-  sequence: Sequence;
-  position: number;
+/** A problem of random shape and data. */
+export function drawProblem(seed: string, size: Size, pageType: PageType, extras: Extras): Problem {
+  const random = createRandom(seed);
+  const kvHeads = random.integer(1, 4);
+  const heads = kvHeads * random.integer(1, 5);
+  const headSize = [32, 64, 96, 128, 256][random.integer(0, 5)]!;
+  const rows = random.integer(size.rows[0], size.rows[1] + 1);
+  const positions = random.integer(Math.max(rows, size.positions[0]), size.positions[1] + 1);
+  return {
+    kvHeads,
+    heads,
+    headSize,
+    pageType,
+    positions,
+    rows,
+    window: extras.window ?? 0,
+    scale: Math.fround(1 / Math.sqrt(headSize)),
+    softcap: extras.softcap ?? 0,
+    maxBias: extras.maxBias ?? 0,
+    ...(extras.sinks ? { sinks: vector(heads, 4, random) } : {}),
+    queries: vector(heads * rows * headSize, 3, random),
+    keys: vector(positions * kvHeads * headSize, 1, random),
+    values: vector(positions * kvHeads * headSize, 2, random),
+  };
+}
+
+function vector(length: number, scale: number, random: Random): Float32Array {
+  return Float32Array.from({ length }, () => (random.uniform() * 2 - 1) * scale);
 }
 
 const QUERIES = koffi.struct('quire_queries', {
@@ -39,196 +89,129 @@ const QUERIES = koffi.struct('quire_queries', {
   output_head_stride: 'size_t',
   heads: 'int32_t',
   scale: 'float',
+  softcap: 'float',
+  max_bias: 'float',
+  sinks: 'void *',
 });
 
-export type Random = () => number;
+const raw = koffi.load(kernelPath);
+const writeRows = raw.func(
+  'void quire_write_rows(void *handle, int32_t layer, int32_t values, void *source, size_t row_stride, ' +
+    'int32_t thread, int32_t threads)',
+);
+const attend = promisify(
+  raw.func('quire_attend', 'void', ['void *', 'int32_t', koffi.pointer(QUERIES), 'int32_t']).async,
+);
 
-/** Uniform numbers in [0, 1): mulberry32. */
-export function random(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+/** Computes a problem with the kernel, on pages from the last to the first. @returns [rows][heads][headSize] */
+export async function runKernel(problem: Problem, level: string, threads: number): Promise<Float32Array> {
+  const { kvHeads, heads, headSize, positions, rows, window } = problem;
+  const pages = Math.ceil(positions / PAGE_TOKENS);
+  const shape = {
+    layers: 1,
+    kv_heads: kvHeads,
+    head_size: headSize,
+    pages,
+    page_type: problem.pageType === 'q8_0' ? 1 : 0,
+    window,
+    windowed: window > 0 ? Uint8Array.of(1) : null,
   };
-}
+  const error = errorBuffer();
+  const handle = library.open(shape, level, { set_rows: 1, flash_attention: 2, custom: 3 }, error);
+  if (handle === null) throw new Error(errorText(error));
 
-function vector(length: number, scale: number, next: Random): Float32Array {
-  return Float32Array.from({ length }, () => (next() * 2 - 1) * scale);
-}
-
-/** A sequence of random rows without pages; its first `shared` rows are those of `prefix`. */
-export function randomSequence(heads: Heads, length: number, next: Random, prefix?: Sequence, shared = 0): Sequence {
-  const { kvHeads, group, headSize } = heads;
-  const rows = (kind: 'queries' | 'keys' | 'values', width: number, scale: number) =>
-    Array.from({ length }, (_, i) => (prefix && i < shared ? prefix[kind][i]! : vector(width, scale, next)));
-  return {
-    queries: rows('queries', kvHeads * group * headSize, 3),
-    keys: rows('keys', kvHeads * headSize, 1),
-    values: rows('values', kvHeads * headSize, 2),
-    table: [],
-  };
-}
-
-export function scaleOf(heads: Heads): number {
-  return Math.fround(1 / Math.sqrt(heads.headSize));
-}
-
-/** Page memory of one layer with the two operations of a step. */
-export class Kernel {
-  private readonly heads: Heads;
-  private readonly pages: number;
-  private readonly library;
-  private readonly handle: bigint;
-  private readonly writeRows;
-  private readonly attend;
-
-  constructor(heads: Heads, pages: number, level: string) {
-    this.heads = heads;
-    this.pages = pages;
-    this.library = loadKernelLibrary(kernelPath);
-    const raw = koffi.load(kernelPath);
-    this.writeRows = raw.func(
-      'void quire_write_rows(void *handle, int32_t layer, int32_t values, void *source, size_t row_stride, ' +
-        'int32_t thread, int32_t threads)',
-    );
-    this.attend = raw.func('quire_attend', 'void', ['void *', 'int32_t', koffi.pointer(QUERIES), 'int32_t']);
-    const codes = { set_rows: 1, flash_attention: 2, custom: 3 };
-    const error = errorBuffer();
-    const handle = this.library.open(1, heads.kvHeads, heads.headSize, pages, level, codes, error);
-    if (handle === null) throw new Error(errorText(error));
-    this.handle = handle;
-  }
-
-  /** Fills every slot with values that spoil whatever they touch: what a row does not see must not reach it. */
-  async poison(): Promise<void> {
-    const slots = Array.from({ length: this.pages * PAGE_TOKENS }, (_, i) => i);
-    const row = new Float32Array(this.heads.kvHeads * this.heads.headSize).fill(Number.NaN);
-    const rows = slots.map(() => row);
-    this.begin(
-      slots,
-      slots,
-      slots.map(() => 0),
-      slots.map((slot) => Math.floor(slot / PAGE_TOKENS)),
-    );
-    await this.write(rows, rows, 1);
-  }
-
-  /** One step on `threads` native threads. @returns the output of each row, [head][d] */
-  async step(rows: Row[], threads = 1): Promise<Float32Array[]> {
-    const { kvHeads, group, headSize } = this.heads;
-    const width = kvHeads * group * headSize;
-    const offsets = new Map<Sequence, number>();
-    const tables: number[] = [];
-    for (const { sequence } of rows) {
-      if (offsets.has(sequence)) continue;
-      offsets.set(sequence, tables.length);
-      tables.push(...sequence.table);
+  const table = Int32Array.from({ length: pages }, (_, i) => pages - 1 - i);
+  const begin = (from: number) => {
+    const own = Int32Array.from({ length: positions - from }, (_, i) => from + i);
+    const slots = own.map((p) => table[Math.floor(p / PAGE_TOKENS)]! * PAGE_TOKENS + (p % PAGE_TOKENS));
+    const offsets = new Int32Array(own.length);
+    if (library.beginStep(handle, own.length, own, slots, offsets, table, pages, error) !== 0) {
+      throw new Error(errorText(error));
     }
-    this.begin(
-      rows.map(({ position }) => position),
-      rows.map(({ sequence, position }) => {
-        return sequence.table[Math.floor(position / PAGE_TOKENS)]! * PAGE_TOKENS + (position % PAGE_TOKENS);
-      }),
-      rows.map(({ sequence }) => offsets.get(sequence)!),
-      tables,
-    );
-    await this.write(
-      rows.map(({ sequence, position }) => sequence.keys[position]!),
-      rows.map(({ sequence, position }) => sequence.values[position]!),
-      threads,
-    );
+  };
+  begin(0);
+  for (const [kind, source] of [problem.keys, problem.values].entries()) {
+    writeRows(handle, 0, kind, source, kvHeads * headSize * 4, 0, 1);
+  }
+  begin(positions - rows);
+  const output = new Float32Array(rows * heads * headSize).fill(Number.NaN);
+  const { queries, sinks } = problem;
+  const argument = {
+    query: koffi.address(queries),
+    query_row_stride: headSize * 4,
+    query_head_stride: rows * headSize * 4,
+    output: koffi.address(output),
+    output_row_stride: heads * headSize * 4,
+    output_head_stride: headSize * 4,
+    heads,
+    scale: problem.scale,
+    softcap: problem.softcap,
+    max_bias: problem.maxBias,
+    sinks: sinks === undefined ? null : koffi.address(sinks),
+  };
+  await Promise.all(range(threads).map((thread) => attend(handle, 0, argument, thread)));
+  library.close(handle);
+  return output;
+}
 
-    const query = concatenate(rows.map(({ sequence, position }) => sequence.queries[position]!));
-    const output = new Float32Array(rows.length * width).fill(Number.NaN);
-    const queries = {
-      query: koffi.address(query),
-      query_row_stride: width * 4,
-      query_head_stride: headSize * 4,
-      output: koffi.address(output),
-      output_row_stride: width * 4,
-      output_head_stride: headSize * 4,
-      heads: kvHeads * group,
-      scale: scaleOf(this.heads),
+const REFERENCE_HEAD = koffi.struct('reference_head', {
+  head_size: 'int32_t',
+  first: 'int32_t',
+  last: 'int32_t',
+  query: 'void *',
+  keys: 'void *',
+  values: 'void *',
+  stride: 'size_t',
+  scale: 'float',
+  softcap: 'float',
+  slope: 'float',
+  sink: 'void *',
+});
+
+const { attention, slope } = await loadReference();
+
+/** native/test/reference.c, compiled. */
+async function loadReference() {
+  const [compiler] = await cCompilers();
+  const sources = nativeSources('test').filter((path) => path.endsWith('reference.c'));
+  return withCompiled(compiler!, sources, ['-O2', '-shared', '-fPIC'], (path) => {
+    const reference = koffi.load(path);
+    return {
+      attention: reference.func('reference_attention', 'int32_t', [koffi.pointer(REFERENCE_HEAD), 'void *', 'void *']),
+      slope: reference.func('float reference_slope(int32_t head, int32_t heads, float max_bias)'),
     };
-    const attend = promisify(this.attend.async);
-    await onThreads(threads, (thread) => attend(this.handle, 0, queries, thread), [query, output]);
-    return rows.map((_, i) => output.subarray(i * width, (i + 1) * width));
-  }
+  });
+}
 
-  copyPage(source: number, target: number): void {
-    this.library.copyPage(this.handle, source, target);
-  }
-
-  dispose(): void {
-    this.library.close(this.handle);
-  }
-
-  private begin(positions: number[], slots: number[], offsets: number[], tables: number[]): void {
-    const error = errorBuffer();
-    const status = this.library.beginStep(
-      this.handle,
-      positions.length,
-      Int32Array.from(positions),
-      Int32Array.from(slots),
-      Int32Array.from(offsets),
-      Int32Array.from(tables),
-      tables.length,
-      error,
-    );
-    if (status !== 0) throw new Error(errorText(error));
-  }
-
-  private async write(keys: Float32Array[], values: Float32Array[], threads: number): Promise<void> {
-    const stride = this.heads.kvHeads * this.heads.headSize * 4;
-    const write = promisify(this.writeRows.async);
-    for (const [kind, rows] of [keys, values].entries()) {
-      const source = concatenate(rows);
-      const address = koffi.address(source);
-      const call = (thread: number) => write(this.handle, 0, kind, address, stride, thread, threads);
-      await onThreads(threads, call, [source]);
+/** Computes a problem in doubles. @param keys as they are stored, like those of the problem */
+export function runReference(problem: Problem, keys: Float32Array, values: Float32Array): Float64Array {
+  const { kvHeads, heads, headSize, positions, rows, window } = problem;
+  const output = new Float64Array(rows * heads * headSize);
+  const bound = new Float64Array(headSize);
+  for (const row of range(rows)) {
+    const last = positions - rows + row;
+    for (const head of range(heads)) {
+      const kv = Math.floor(head / (heads / kvHeads)) * headSize;
+      const argument = {
+        head_size: headSize,
+        first: window > 0 ? Math.max(0, last - window + 1) : 0,
+        last,
+        query: koffi.address(problem.queries.subarray((head * rows + row) * headSize)),
+        keys: koffi.address(keys.subarray(kv)),
+        values: koffi.address(values.subarray(kv)),
+        stride: kvHeads * headSize,
+        scale: problem.scale,
+        softcap: problem.softcap,
+        slope: slope(head, heads, problem.maxBias),
+        sink: problem.sinks === undefined ? null : koffi.address(problem.sinks.subarray(head)),
+      };
+      const at = (row * heads + head) * headSize;
+      if (attention(argument, output.subarray(at, at + headSize), bound) !== 0) throw new Error('no memory');
     }
   }
-}
-
-/** Makes native calls at the same time. @returns `alive`, the arrays whose addresses they got, which so outlive them */
-async function onThreads<T>(threads: number, call: (thread: number) => Promise<unknown>, alive: T): Promise<T> {
-  await Promise.all(range(threads).map(call));
-  return alive;
-}
-
-function concatenate(rows: Float32Array[]): Float32Array {
-  const width = rows[0]!.length;
-  const all = new Float32Array(rows.length * width);
-  for (const [i, row] of rows.entries()) all.set(row, i * width);
-  return all;
+  return output;
 }
 
 export function range(length: number): number[] {
   return Array.from({ length }, (_, i) => i);
-}
-
-/** Hands out pages in random order. */
-export class PagePool {
-  private readonly free: number[];
-
-  constructor(pages: number, next: Random) {
-    this.free = range(pages);
-    for (let i = pages - 1; i > 0; i--) {
-      const j = Math.floor(next() * (i + 1));
-      [this.free[i], this.free[j]] = [this.free[j]!, this.free[i]!];
-    }
-  }
-
-  take(): number {
-    const page = this.free.pop();
-    if (page === undefined) throw new Error('the pool of the test is too small');
-    return page;
-  }
-
-  /** Gives a sequence pages for all of its rows, after those it has. */
-  place(sequence: Sequence): void {
-    while (sequence.table.length * PAGE_TOKENS < sequence.keys.length) sequence.table.push(this.take());
-  }
 }

@@ -141,9 +141,10 @@ describe.each(settings)('alone and in a crowd: $name', (setting) => {
     );
   });
 
-  it('has the same bits when a tiny pool forces preemption and eviction of shared blocks', async () => {
+  it('has the same bits when a tiny pool forces preemption and eviction of shared blocks, and chunks follow the clock', async () => {
     const kvCacheBytes = await poolOf(modelPath, setting.tinyPool);
-    await inCrowd({ maxNumBatchedTokens: 200, kvCacheBytes, maxModelLen: 0 }, ({ engine }) => {
+    const config = { maxNumBatchedTokens: 200, kvCacheBytes, maxModelLen: 0, targetItlMs: 5 };
+    await inCrowd(config, ({ engine }) => {
       expect(engine.stats().preemptions).toBeGreaterThan(0);
       expect(engine.stats().prefixHitTokens).toBeGreaterThan(0);
     });

@@ -41,6 +41,7 @@ const options: fc.Arbitrary<SchedulerOptions> = fc
     extraBudget: fc.nat(40),
     policy: fc.constantFrom('continuous' as const, 'continuous' as const, 'dynamic' as const, 'static' as const),
     batchWindowMs: fc.nat(10),
+    targetItlMs: fc.constantFrom(0, 5, 20),
   })
   .map(({ extraBudget, ...rest }) => ({
     ...rest,
@@ -95,6 +96,7 @@ function serve(options: SchedulerOptions, clients: Client[]): Outcome {
     if (scheduler.runningCount > 0) expect(plan.scheduled.length, 'a batch that stands still').toBeGreaterThan(0);
     model.compute(plan);
     scheduler.commit(plan);
+    scheduler.observe(plan, plan.tokens * (1 + (step % 5)));
     for (const scheduled of plan.scheduled.filter((s) => s.samples)) {
       const parent = scheduled.sequence;
       const family: Sequence[] = [parent, ...scheduler.fork(parent)];

@@ -43,6 +43,8 @@ const fakeInfo: EngineInfo = {
   maxNumBatchedTokens: 512,
   threads: 1,
   kvBackend: 'pages',
+  kvBackendReason: 'they serve this model',
+  kvCacheDtype: 'f16',
   kernel: 'portable',
   cpuBackend: 'x64',
   batchInvariant: true,

@@ -1,6 +1,7 @@
 import type { ScheduledSequence, StepPlan } from '../../src/scheduler/index.js';
 
-const mix = (a: number, b: number): number => {
+/** A hash of all tokens of a sequence so far, `a`, and its next token. */
+export const mix = (a: number, b: number): number => {
   let h = Math.imul(a ^ b, 0x9e3779b1) ^ (a >>> 15);
   h = Math.imul(h ^ (h >>> 13), 0x85ebca6b);
   return h ^ (h >>> 16);

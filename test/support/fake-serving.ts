@@ -27,6 +27,8 @@ export const fakeModel: ServedModel = {
     maxNumBatchedTokens: 512,
     threads: 2,
     kvBackend: 'pages',
+    kvBackendReason: 'they serve this model',
+    kvCacheDtype: 'f16',
     kernel: 'portable',
     cpuBackend: 'x64',
     batchInvariant: true,

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { type FileType, loadLlama } from '../../src/llama/index.js';
+import { cachedModel } from './cached-model.js';
 import type { Metadata, MetadataValue } from './gguf-format.js';
 import { type GgufTensor, writeGguf } from './gguf-writer.js';
+import { type Gain, randomRows } from './random-rows.js';
 
 /** A network of llama's architecture whose weights are random numbers. Everything it does is real but the sense. */
 export interface RandomModelOptions {
@@ -149,13 +148,7 @@ function writeFloatModel(path: string, type: 'F32' | 'F16', options: RandomModel
     ...tokenizer,
   ]);
 
-  /** Numbers of mean 0 and variance gain² / columns: products with vectors of variance 1 have variance gain². */
-  const matrix = (
-    name: string,
-    columns: number,
-    rows: number,
-    gain: number | ((row: number) => number),
-  ): GgufTensor => ({
+  const matrix = (name: string, columns: number, rows: number, gain: Gain): GgufTensor => ({
     name,
     shape: [columns, rows],
     type,
@@ -190,51 +183,8 @@ function writeFloatModel(path: string, type: 'F32' | 'F16', options: RandomModel
   ]);
 }
 
-function* randomRows(
-  seed: string,
-  columns: number,
-  rows: number,
-  gain: number | ((row: number) => number),
-): Generator<Float32Array> {
-  const next = uniform(seed);
-  const values = new Float32Array(columns);
-  for (let row = 0; row < rows; row++) {
-    const deviation = (typeof gain === 'number' ? gain : gain(row)) / Math.sqrt(columns);
-    const range = deviation * Math.sqrt(3);
-    for (let column = 0; column < columns; column++) values[column] = range * next();
-    yield values;
-  }
-}
-
-/** Numbers evenly spread over [-1, 1), the same everywhere for the same seed: a Weyl sequence through a 32-bit mixer. */
-function uniform(seed: string): () => number {
-  let state = createHash('sha256').update(seed).digest().readUInt32LE();
-  return () => {
-    state = (state + 0x9e3779b9) | 0;
-    let x = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
-    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-    return (x ^ (x >>> 16)) / 2 ** 31;
-  };
-}
-
 /** Path of such a model, written on first use and kept in the system's folder for temporary files. */
 export async function randomModelPath(options: Omit<RandomModelOptions, 'tokenizer'> = {}): Promise<string> {
-  const directory = join(tmpdir(), 'quire-test-models');
-  mkdirSync(directory, { recursive: true });
-  const path = join(directory, `${recipeHash(options)}.gguf`);
-  if (!existsSync(path)) {
-    const unfinished = `${path}.${process.pid}`;
-    writeRandomModel(unfinished, options);
-    renameSync(unfinished, path);
-  }
-  return path;
-}
-
-/** A file is as good as the options and the code that made it: another of either makes another file. */
-function recipeHash(options: object): string {
-  const hash = createHash('sha256').update(JSON.stringify(Object.entries(options).sort()));
-  for (const source of ['random-model', 'gguf-writer']) {
-    hash.update(readFileSync(fileURLToPath(new URL(`${source}.ts`, import.meta.url))));
-  }
-  return hash.digest('hex').slice(0, 16);
+  const recipe = JSON.stringify(Object.entries(options).sort());
+  return cachedModel(recipe, (path) => writeRandomModel(path, options));
 }

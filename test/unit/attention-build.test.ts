@@ -43,10 +43,13 @@ test('where there is no compiler, the error says how to get one', async () => {
 });
 
 test('a page takes two bytes for each key and value of 16 tokens in all layers', () => {
-  expect(pageBytes({ layers: 30, kvHeads: 3, headSize: 64 })).toBe(PAGE_TOKENS * 30 * 3 * 64 * 2 * 2);
+  expect(pageBytes({ layers: 30, kvHeads: 3, headSize: 64, type: 'f16' })).toBe(PAGE_TOKENS * 30 * 3 * 64 * 2 * 2);
 });
 
-test('head sizes are multiples of 16 up to 256', () => {
-  const supported = Array.from({ length: 300 }, (_, i) => i).filter(supportsHeadSize);
-  expect(supported).toEqual(Array.from({ length: 16 }, (_, i) => 16 * (i + 1)));
+test.each([
+  ['f16', 16],
+  ['q8_0', 32],
+] as const)('head sizes of %s pages are multiples of %i up to 256', (type, multiple) => {
+  const supported = Array.from({ length: 300 }, (_, i) => i).filter((size) => supportsHeadSize(size, type));
+  expect(supported).toEqual(Array.from({ length: 256 / multiple }, (_, i) => multiple * (i + 1)));
 });

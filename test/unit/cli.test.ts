@@ -25,6 +25,8 @@ const facts: BannerFacts = {
     maxNumBatchedTokens: 512,
     threads: 2,
     kvBackend: 'pages',
+    kvBackendReason: 'they serve this model',
+    kvCacheDtype: 'f16',
     kernel: 'avx512',
     cpuBackend: 'zen4',
     batchInvariant: true,
@@ -40,6 +42,9 @@ describe('the start-up banner', () => {
     for (const part of ['http://127.0.0.1:9000', 'tiny', '3.0 MiB', '2,048 tokens', '1,000 pages of 16', '64 MiB']) {
       expect(text).toContain(part);
     }
+    expect(text).toContain('KV pages: they serve this model');
+    const onCells = banner({ ...facts, info: { ...facts.info, kvBackend: 'cells', kvBackendReason: 'no compiler' } });
+    expect(onCells).toContain("llama.cpp's own KV cells: no compiler");
     expect(text).toContain('bit-identical alone and in a crowd: Q8_0 rows');
     expect(banner({ ...facts, info: { ...facts.info, batchInvariant: false } })).toContain('may differ in a crowd');
   });

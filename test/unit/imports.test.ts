@@ -11,10 +11,11 @@ const ROOMS: Record<string, readonly string[]> = {
   cli: ['api', 'serving', 'engine', 'attention', 'llama', 'telemetry'],
   api: ['serving', 'telemetry'],
   serving: ['engine', 'llama', 'telemetry'],
-  engine: ['scheduler', 'kvcache', 'attention', 'llama', 'telemetry'],
+  engine: ['scheduler', 'kvcache', 'attention', 'selection', 'llama', 'telemetry'],
   scheduler: ['kvcache'],
   kvcache: [],
   attention: [],
+  selection: [],
   llama: [],
   telemetry: [],
 };
@@ -25,7 +26,7 @@ const PURE_BUILTINS = ['node:assert', 'node:buffer', 'node:crypto', 'node:util']
 
 /** Packages that belong to the rooms named here; all others are free for rooms that are not pure. */
 const PACKAGE_OWNERS: Record<string, readonly string[]> = {
-  koffi: ['attention', 'llama'],
+  koffi: ['attention', 'selection', 'llama'],
   commander: ['cli'],
 };
 

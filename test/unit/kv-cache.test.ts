@@ -96,6 +96,26 @@ describe('the KV cache', () => {
     expect(cache.adoptCached(cache.createTable(''), tokens(1, 2, 3), 2)).toBe(0);
   });
 
+  it('finds no contents that were lost, leaves them to tables that have them, and reuses their blocks first', () => {
+    const cache = new KVCache({ numBlocks: 6, blockSize: 2, enablePrefixCaching: true });
+    const running = computed(cache, tokens(1, 2, 3));
+    const ended = computed(cache, tokens(5, 6, 7, 8, 9));
+    const [lost, kept] = ended.blocks;
+    cache.release(ended);
+    cache.forget([lost, running.blocks[0]]);
+    cache.check([running]);
+    expect([running.blocks.length, cache.cachedBlocks]).toEqual([2, 1]);
+    for (const prompt of [tokens(1, 2, 3), tokens(5, 6, 7, 8, 9)]) {
+      expect(cache.adoptCached(cache.createTable(''), prompt, prompt.length - 1)).toBe(0);
+    }
+    const taker = cache.createTable('');
+    cache.reserve(taker, 2);
+    expect(taker.blocks).toEqual([lost]);
+    cache.reserve(taker, 8);
+    expect(taker.blocks.at(-1)).toBe(kept);
+    cache.check([running, taker]);
+  });
+
   it('notices when its books and the tables disagree', () => {
     const cache = new KVCache({ numBlocks: 4, blockSize: 2, enablePrefixCaching: true });
     const table = computed(cache, tokens(1, 2, 3));

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { tokenLogprobs } from '../../src/engine/logprobs.js';
 import type { SamplingParams } from '../../src/engine/protocol.js';
 import { countToken, createHistory, Sampler } from '../../src/engine/sampler.js';
-import { argMax, topIndices } from '../../src/engine/top-tokens.js';
+import { portableSelection } from '../../src/selection/index.js';
 import { samplingParams } from '../support/engine-requests.js';
+
+const { argMax, topIndices } = portableSelection;
 
 const logitsArbitrary = fc
   .array(fc.integer({ min: -40, max: 40 }), { minLength: 1, maxLength: 60 })
@@ -12,7 +14,7 @@ const logitsArbitrary = fc
 
 /** Every token that comes up over many positions. */
 function reachable(logits: Float32Array, sampling: Partial<SamplingParams>, draws = 400): Set<number> {
-  const sampler = new Sampler(logits.length);
+  const sampler = new Sampler(logits.length, portableSelection);
   const params = samplingParams({ temperature: 1, ...sampling });
   const history = createHistory(params, new Int32Array(0));
   const tokens = new Set<number>();
@@ -28,24 +30,17 @@ function softmax(logits: Float32Array, temperature = 1): number[] {
   return weights.map((weight) => weight / total);
 }
 
-describe('topIndices', () => {
-  it('is what sorting by value, then index, begins with', () => {
-    fc.assert(
-      fc.property(logitsArbitrary, fc.nat(70), (values, k) => {
-        const sorted = Array.from(values.keys()).sort((a, b) => values[b] - values[a] || a - b);
-        expect(Array.from(topIndices(values, k))).toEqual(sorted.slice(0, k));
-        expect(argMax(values)).toBe(sorted[0]);
-      }),
-    );
-  });
-});
-
 describe('tokenLogprobs', () => {
   it('gives logarithms of a distribution that sums to 1, the rank, and the best tokens', () => {
     fc.assert(
       fc.property(logitsArbitrary, fc.nat(), (logits, pick) => {
         const token = pick % logits.length;
-        const { logprob, rank, topTokens, topLogprobs } = tokenLogprobs(logits, token, logits.length);
+        const { logprob, rank, topTokens, topLogprobs } = tokenLogprobs(
+          portableSelection,
+          logits,
+          token,
+          logits.length,
+        );
         const probabilities = softmax(logits);
         expect(Math.exp(logprob)).toBeCloseTo(probabilities[token], 10);
         expect(rank).toBe(1 + logits.filter((logit) => logit > logits[token]).length);
@@ -69,7 +64,7 @@ describe('Sampler', () => {
     const logits = Float32Array.of(0, 1, 2, -1);
     const draws = 20_000;
     for (const temperature of [0.5, 1, 2]) {
-      const sampler = new Sampler(logits.length);
+      const sampler = new Sampler(logits.length, portableSelection);
       const sampling = samplingParams({ temperature, seed: 7 });
       const counts = new Array<number>(logits.length).fill(0);
       for (let position = 0; position < draws; position++) {
@@ -123,7 +118,7 @@ describe('Sampler', () => {
   it('adds biases, and never draws a banned token', () => {
     const logits = Float32Array.of(5, 1, 0);
     expect(reachable(logits, { temperature: 0, logitBias: [[2, 100]] }, 3)).toEqual(new Set([2]));
-    const sampler = new Sampler(3);
+    const sampler = new Sampler(3, portableSelection);
     const sampling = samplingParams({ logitBias: [[0, 100]] });
     expect(sampler.sample(logits, { sampling, history: undefined, banned: [0], choice: 0, position: 0 })).toBe(1);
     expect(Array.from(logits)).toEqual([5, 1, 0]);
@@ -135,7 +130,13 @@ describe('Sampler', () => {
       const params = samplingParams(sampling);
       const history = createHistory(params, Int32Array.from(prompt));
       for (const token of output) if (history) countToken(history, token);
-      return new Sampler(3).sample(logits, { sampling: params, history, banned: [], choice: 0, position: 0 });
+      return new Sampler(3, portableSelection).sample(logits, {
+        sampling: params,
+        history,
+        banned: [],
+        choice: 0,
+        position: 0,
+      });
     };
     expect(next({}, [0], [0])).toBe(0);
     expect(next({ repetitionPenalty: 2 }, [0], [])).toBe(1);

@@ -13,6 +13,7 @@ import {
 } from '../../engine/protocol.js';
 import { EngineUnavailableError } from '../errors.js';
 import { type EngineClient, type EngineFailure, EngineStartError, type EngineStartHooks } from './engine-client.js';
+import { engineEnvironment } from './engine-environment.js';
 import { createLiveRequests } from './live-requests.js';
 
 /** How long an engine may take to finish its step and leave, before it is killed. */
@@ -41,6 +42,7 @@ export function spawnEngine(
   }
   const child = fork(entry, [], {
     serialization: 'advanced',
+    env: engineEnvironment(process.env),
     execArgv: [],
     detached: process.platform !== 'win32',
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

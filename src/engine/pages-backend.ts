@@ -1,0 +1,138 @@
+import { availableParallelism } from 'node:os';
+import { buildKernel, PAGE_TOKENS, PagedAttention, type PageShape, pageBytes } from '../attention/index.js';
+import type { LlamaContext } from '../llama/index.js';
+import { Executor, MAX_ROW_PADDING } from './executor.js';
+import { type KVBackendParts, kvCacheDtype, type OpenKVBackend } from './kv-backend.js';
+import { pageShapeFor } from './page-support.js';
+import { type EngineInfo, MAX_SEQUENCES } from './protocol.js';
+import { hasTiledMatmuls } from './row-padding.js';
+import { SELF_TEST_TOKENS, selfTest } from './self-test.js';
+import { chooseSizes, type EngineSizes } from './sizes.js';
+
+/**
+ * KV pages: the kernel, page memory, a context whose attention they replace, and a self-test of all of them together.
+ *
+ * @throws KernelBuildError, UnsupportedModelError, SelfTestError, AttentionError when pages cannot serve this model on
+ *   this machine; LlamaError, SizeError
+ */
+export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
+  const { config, llama, model, onProgress, onLog } = parts;
+  onProgress('kernel', 0);
+  const kernel = await buildKernel({ onProgress: (line) => onLog('info', line) });
+  const shape = pageShapeFor(model, kvCacheDtype(config), {
+    kernel: kernel.path,
+    ggmlBaseLibrary: llama.ggmlBaseLibrary,
+  });
+  const sizes = chooseSizes(config, {
+    trainContextLength: model.trainContextLength,
+    bytesPerToken: pageBytes(shape) / PAGE_TOKENS,
+    availableMemory: process.availableMemory(),
+    cores: availableParallelism(),
+  });
+  onProgress('self-test', 0);
+  const runtime = openRuntime(parts, shape, sizes, kernel.path);
+  const verdict = chooseRowPadding(parts, runtime);
+  const executor = new Executor({
+    context: runtime.context,
+    attention: runtime.attention,
+    blockSize: sizes.blockSize,
+    scratchPage: runtime.scratchPages[0],
+    rowPadding: verdict.rowPadding,
+    fillsTiles: hasTiledMatmuls(model.ftypeName),
+  });
+  const { level } = runtime.attention;
+  const info = { kvBackend: 'pages' as const, kvCacheDtype: shape.type, kernel: level, ...verdict };
+  return { executor, sizes, sharesPrefixes: true, info };
+}
+
+interface Runtime {
+  context: LlamaContext;
+  /** Another context for the same model, with llama.cpp's own attention. */
+  openStockContext(): LlamaContext;
+  attention: PagedAttention;
+  /** Pages behind those of the pool: one for padding rows, and the self-test's. */
+  scratchPages: number[];
+}
+
+function openRuntime(
+  { llama, model, owned }: KVBackendParts,
+  shape: PageShape,
+  sizes: EngineSizes,
+  kernel: string,
+): Runtime {
+  const poolPages = sizes.numBlocks * (sizes.blockSize / PAGE_TOKENS);
+  const scratchPages = Array.from({ length: 1 + Math.ceil(SELF_TEST_TOKENS / PAGE_TOKENS) }, (_, i) => poolPages + i);
+  const attention = new PagedAttention({
+    shape,
+    pages: poolPages + scratchPages.length,
+    kernel,
+    ggmlBaseLibrary: llama.ggmlBaseLibrary,
+  });
+  owned.push(attention);
+  const { threads } = sizes;
+  const threadPool = llama.createThreadPool(threads);
+  owned.push(threadPool);
+  const context = model.createContext({
+    batchSize: Math.max(sizes.maxNumBatchedTokens, SELF_TEST_TOKENS) + MAX_ROW_PADDING,
+    maxSequences: MAX_SEQUENCES + 1,
+    maxOutputs: sizes.maxNumSeqs + MAX_ROW_PADDING,
+    threads,
+    threadPool,
+    evalCallback: attention.evalCallback,
+    evalCallbackData: attention.evalCallbackData,
+  });
+  owned.push(context);
+  return {
+    context,
+    openStockContext: () =>
+      model.createContext({ batchSize: SELF_TEST_TOKENS, maxSequences: 1, maxOutputs: 1, threads, threadPool }),
+    attention,
+    scratchPages,
+  };
+}
+
+/** Multiples of rows that make more and more weight types' matmuls independent of the number of rows; 1 costs nothing. */
+const ROW_PADDINGS = [1, 4, MAX_ROW_PADDING];
+
+/**
+ * The least row padding under which the self-test finds the same bits however a prompt is cut. Padding makes small steps
+ * slower, so it is tried only with `--batch-invariant on`.
+ *
+ * @throws SelfTestError when pages do not reproduce stock attention
+ */
+function chooseRowPadding(
+  { config: { batchInvariant: wanted }, model }: KVBackendParts,
+  { context, attention, scratchPages, openStockContext }: Runtime,
+): Pick<EngineInfo, 'batchInvariant' | 'batchInvariantReason' | 'rowPadding'> {
+  const [scratchPage, ...blocks] = scratchPages;
+  const stock = openStockContext();
+  const isExact = (rowPadding: number): boolean => {
+    const executor = new Executor({
+      context,
+      attention,
+      blockSize: PAGE_TOKENS,
+      scratchPage,
+      rowPadding,
+      fillsTiles: hasTiledMatmuls(model.ftypeName),
+    });
+    return selfTest(executor, stock, blocks, model.vocab.size).exact;
+  };
+  let rowPadding: number | undefined;
+  try {
+    rowPadding = (wanted === 'on' ? ROW_PADDINGS : [1]).find(isExact);
+  } finally {
+    stock.dispose();
+  }
+  const weights = `${model.ftypeName} weights`;
+  if (rowPadding === 1) {
+    return { batchInvariant: true, batchInvariantReason: `${weights} need no padding`, rowPadding };
+  }
+  if (rowPadding !== undefined) {
+    return { batchInvariant: true, batchInvariantReason: `${weights}, rows padded to ${rowPadding}`, rowPadding };
+  }
+  const reason =
+    wanted === 'on'
+      ? `${weights} give other bits for other batch sizes on this machine, with every padding`
+      : `${weights} give other bits for other batch sizes; --batch-invariant on pads them`;
+  return { batchInvariant: false, batchInvariantReason: reason, rowPadding: 1 };
+}

@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import { fillTiles, padTo } from '../../src/engine/row-padding.js';
+
+const counts = Array.from({ length: 600 }, (_, rows) => rows);
+
+describe('filling tiles with padding rows', () => {
+  it('rounds up where leftover rows would cost more than padding', () => {
+    expect([1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 17, 30, 45].map(fillTiles)).toEqual([
+      1, 2, 3, 4, 5, 8, 8, 8, 9, 16, 16, 17, 32, 48,
+    ]);
+  });
+
+  it('never computes fewer rows, or less for more', () => {
+    for (const rows of counts) {
+      expect(fillTiles(rows)).toBeGreaterThanOrEqual(rows);
+      expect(fillTiles(rows)).toBeLessThanOrEqual(padTo(rows, 4));
+      expect(fillTiles(rows)).toBeLessThanOrEqual(fillTiles(rows + 1));
+    }
+  });
+});
