@@ -1,15 +1,15 @@
 /** `npm run bench`: throughput and latency of Quire, or of any server that speaks the OpenAI completions API. */
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
-import { firstModel } from './completion-client.js';
 import { llamaServer } from './llama-cpp.js';
 import { benchModel } from './model.js';
 import { commandLine, policyList, positiveInteger, positiveNumber, sized, workloadList } from './options.js';
 import { runProgram } from './run-program.js';
-import { runAndReport } from './run-report.js';
+import { firstModel } from './server/completion-client.js';
+import { runAndReport } from './server/run-report.js';
+import { llamaServerTargets, type Policy, quireTarget, type Target, urlTarget } from './server/targets.js';
+import { WORKLOADS, type Workload } from './server/workloads.js';
 import { withProgress } from './step-progress.js';
-import { llamaServerTargets, type Policy, quireTarget, type Target, urlTarget } from './targets.js';
-import { WORKLOADS, type Workload } from './workloads.js';
 
 interface Flags {
   url?: string;

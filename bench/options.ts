@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
-import type { Policy } from './targets.js';
-import { quick, selectWorkloads, type Workload } from './workloads.js';
+import type { Policy } from './server/targets.js';
+import { quick, selectWorkloads, type Workload } from './server/workloads.js';
 
 /** Readers of command-line values, shared by the benchmarks. All throw InvalidArgumentError. */
 

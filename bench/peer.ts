@@ -7,10 +7,10 @@ import { benchModel } from './model.js';
 import { commandLine, positiveInteger, sized, workloadList } from './options.js';
 import { replaceSection } from './report/markdown.js';
 import { runProgram } from './run-program.js';
-import { runAndReport } from './run-report.js';
+import { runAndReport } from './server/run-report.js';
+import { llamaServerTargets, quireTarget } from './server/targets.js';
+import { WORKLOADS, type Workload } from './server/workloads.js';
 import { withProgress } from './step-progress.js';
-import { llamaServerTargets, quireTarget } from './targets.js';
-import { WORKLOADS, type Workload } from './workloads.js';
 
 interface Flags {
   model: string;

@@ -6,6 +6,8 @@ export interface Random {
   integer(low: number, high: number): number;
   /** Exponential with the given mean: the gaps of a Poisson process. */
   exponential(mean: number): number;
+  /** Log-normal with the given mean, and standard deviation of its logarithm. */
+  logNormal(mean: number, sigma: number): number;
 }
 
 /** FNV-1a over UTF-16 code units: spreads similar seeds ("W1/0", "W1/1") over all 32 bits. */
@@ -29,5 +31,10 @@ export function createRandom(seed: string): Random {
     integer: (low, high) => low + Math.floor(uniform() * (high - low)),
     // 1 - u lies in (0, 1], so the logarithm is finite.
     exponential: (mean) => -Math.log(1 - uniform()) * mean,
+    logNormal: (mean, sigma) => {
+      // Box and Muller's normal number.
+      const normal = Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+      return mean * Math.exp(sigma * normal - sigma ** 2 / 2);
+    },
   };
 }

@@ -1,26 +1,29 @@
 /**
- * A gateway process over fake engines, for `bench/api.ts`: the whole way from HTTP to serving and back is the real one,
- * only the tokens cost nothing. Every token is the number of the engine step that emitted it, so that whoever receives
- * its text can look up when that was.
+ * A gateway process over engines whose tokens cost nothing, for `bench/api.ts`: from HTTP to the engines' messages and
+ * back it is the one that users run, compiled as they run it.
  *
  * Arguments: how many engines the requests are spread over, and the milliseconds between two steps of an engine,
- * where 0 means: the next step as soon as the event loop turns.
+ * where 0 means: a step as soon as there is something to do. Engines do not step in time with each other.
  */
-import { createApp, listen } from '../../src/api/index.js';
-import { createServing, type EngineClient } from '../../src/serving/index.js';
+import { fileURLToPath } from 'node:url';
+import type { EngineClient } from '../../src/serving/index.js';
+import { createChatTemplate } from '../../src/serving/text/chat-template.js';
 import type { Vocabulary } from '../../src/serving/text/tokenizer.js';
-import { createLogger } from '../../src/telemetry/index.js';
-import { createFakeEngine, type FakeEngine, fakeServingParts } from '../../test/support/fake-engine.js';
-import type { GatewayReport, GatewayRequest } from './gateway-process.js';
-import { monotonicMs } from './monotonic.js';
+import { TICKS } from './emission-clock.js';
+import type { GatewayReport } from './gateway-process.js';
 
-/** Step numbers start over after this many, hours into a run. */
-const VOCAB_SIZE = 1_000_000;
-/** Far beyond any stream of a benchmark: none may end, or wait, for want of room. */
-const ROOM = { vocabSize: VOCAB_SIZE, maxModelLen: 10_000_000, numBlocks: 1_000_000_000, maxNumSeqs: 100_000 };
+const built = (file: string) => import(new URL(`../../dist/${file}`, import.meta.url).href);
+const { createApp, listen }: typeof import('../../src/api/index.js') = await built('api/index.js');
+const { createServing }: typeof import('../../src/serving/index.js') = await built('serving/index.js');
+const { createTokenizer }: typeof import('../../src/serving/text/tokenizer.js') =
+  await built('serving/text/tokenizer.js');
+const { spawnEngine }: typeof import('../../src/serving/engines/index.js') = await built('serving/engines/index.js');
+const { createLogger }: typeof import('../../src/telemetry/index.js') = await built('telemetry/index.js');
+
+const ENGINE = fileURLToPath(new URL('./engine.ts', import.meta.url));
 
 const vocabulary: Vocabulary = {
-  size: VOCAB_SIZE,
+  size: TICKS,
   bos: -1,
   eos: -1,
   addBos: false,
@@ -33,40 +36,9 @@ const CHAT_TEMPLATE = '{% for message in messages %}{{ message.content }}{% endf
 
 const [engineCount, periodMs] = process.argv.slice(2).map(Number) as [number, number];
 
-/** When each step of any engine emitted its tokens. */
-const emittedMs: number[] = [];
-
-/** An engine whose tokens are the number of their step among the steps of all engines. */
-function createCountingEngine(): { engine: FakeEngine; stepOnSchedule(dueMs: number): void } {
-  let step = -1;
-  let number = 0;
-  let due: number | undefined;
-  const engine = createFakeEngine({
-    info: ROOM,
-    pace: periodMs === 0 ? 0 : 'manual',
-    token() {
-      const { steps } = engine.stats();
-      if (steps !== step) {
-        step = steps;
-        number = emittedMs.push(due ?? monotonicMs()) - 1;
-      }
-      return number % VOCAB_SIZE;
-    },
-  });
-  // A step counts as emitted when it was due, as it would be by a real engine in a process of its own: a gateway that
-  // is too busy to take it in time is late, not the engine.
-  const stepOnSchedule = (dueMs: number): void => {
-    due = dueMs;
-    engine.step();
-    const nextMs = dueMs + periodMs;
-    setTimeout(stepOnSchedule, Math.max(0, nextMs - monotonicMs()), nextMs);
-  };
-  return { engine, stepOnSchedule };
-}
-
 /** Several engines as one: requests go to them in turn, the first answers for all that is not about a request. */
-function spread(engines: readonly FakeEngine[]): EngineClient {
-  const engineOf = new Map<string, FakeEngine>();
+function spread(engines: readonly EngineClient[]): EngineClient {
+  const engineOf = new Map<string, EngineClient>();
   let submitted = 0;
   return {
     ...engines[0]!,
@@ -84,24 +56,34 @@ function spread(engines: readonly FakeEngine[]): EngineClient {
   };
 }
 
-const counting = Array.from({ length: engineCount }, createCountingEngine);
-const engine = spread(counting.map((one) => one.engine));
-const serving = createServing({ model: 'fake' }, fakeServingParts(engine, { vocabulary, chatTemplate: CHAT_TEMPLATE }));
+const serving = createServing(
+  { model: 'fake' },
+  {
+    resolveModel: async (source) => ({ path: 'fake', name: 'fake', source, notes: [] }),
+    loadModelText: () => ({
+      tokenizer: createTokenizer(vocabulary),
+      template: createChatTemplate(CHAT_TEMPLATE, vocabulary),
+      dispose() {},
+    }),
+    async startEngine(config, hooks) {
+      const engines = Array.from({ length: engineCount }, (_, i) => {
+        const offsetMs = (i * periodMs) / engineCount;
+        return spawnEngine({ ...config, modelPath: `${periodMs} ${offsetMs}` }, hooks, ENGINE);
+      });
+      return spread(await Promise.all(engines));
+    },
+  },
+);
 await serving.whenReady();
 const { url } = await listen(createApp(serving, { logger: createLogger({ level: 'silent' }) }), { port: 0 });
-if (periodMs > 0) {
-  // Engines do not step in time with each other.
-  const beginMs = monotonicMs();
-  for (const [i, { stepOnSchedule }] of counting.entries()) {
-    const offsetMs = (i * periodMs) / engineCount;
-    setTimeout(stepOnSchedule, offsetMs, beginMs + offsetMs);
-  }
-}
 
-process.on('message', (request: GatewayRequest) => {
+process.on('message', () => {
   const { user, system } = process.cpuUsage();
-  const usage = { cpuMs: (user + system) / 1_000, rssBytes: process.memoryUsage.rss() };
-  const report: GatewayReport = { url, usage, emittedMs: request === 'emissions' ? emittedMs : [] };
+  const report: GatewayReport = {
+    url,
+    cpuMs: (user + system) / 1_000,
+    rssBytes: process.memoryUsage.rss(),
+  };
   process.send!(report);
 });
 process.on('disconnect', () => process.exit());

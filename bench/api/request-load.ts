@@ -17,7 +17,7 @@ export async function loadRequests(options: { connections: number; seconds: numb
   const { connections, seconds } = options;
   const gateway = await startGateway({ engines: 1, periodMs: 0 });
   try {
-    const before = await gateway.usage();
+    const before = await gateway.report();
     const result = await autocannon({
       url: `${gateway.url}/v1/completions`,
       method: 'POST',
@@ -26,7 +26,7 @@ export async function loadRequests(options: { connections: number; seconds: numb
       connections,
       duration: seconds,
     });
-    const after = await gateway.usage();
+    const after = await gateway.report();
     const failed = result.errors + result.timeouts + result.non2xx;
     if (failed > 0) throw new Error(`${failed} of ${result.requests.total} completions failed`);
     return {

@@ -1,6 +1,7 @@
+import { interTokenLatencies, type TimelineSlice, timeline, timesToFirstToken } from '../server/summary.js';
 import { type CdfPoint, cdf } from '../statistics.js';
-import { interTokenLatencies, type TimelineSlice, timeline, timesToFirstToken } from '../summary.js';
 import { machineLine } from './machine.js';
+import { DARK, LIGHT } from './palette.js';
 import { metricOf, type Report, roundsOf } from './report.js';
 import { describeWorkload, ratioTable, resultTable, type Table } from './rows.js';
 import { barChart, cdfChart, colourOf, escapeXml, type Series, timeChart } from './svg.js';
@@ -78,14 +79,8 @@ function htmlTable({ header, rows }: Table): string {
 }
 
 const STYLE = `
-:root { color-scheme: light dark;
-  --page: #fbfaf7; --card: #fff; --ink: #1d1c1a; --muted: #6c6a64; --grid: #e6e3dc;
-  --series-1: #2a78d6; --series-2: #d9622b; --series-3: #1a9a6c;
-  --series-4: #b98900; --series-5: #8a5cc9; --series-6: #c2417c; }
-@media (prefers-color-scheme: dark) { :root {
-  --page: #171614; --card: #201f1c; --ink: #eceae4; --muted: #a09d95; --grid: #35332f;
-  --series-1: #5b9ff0; --series-2: #f0875a; --series-3: #45c493;
-  --series-4: #dcb23a; --series-5: #b08ee6; --series-6: #e673a8; } }
+:root { color-scheme: light dark;${LIGHT}}
+@media (prefers-color-scheme: dark) { :root {${DARK}} }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1180px; margin: 0 auto; padding: 32px 20px 64px; }

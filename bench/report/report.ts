@@ -1,8 +1,8 @@
-import type { Measurement } from '../comparison.js';
+import type { Measurement } from '../server/comparison.js';
+import type { Metric } from '../server/summary.js';
+import type { Target } from '../server/targets.js';
+import type { Workload } from '../server/workloads.js';
 import { type Spread, spread } from '../statistics.js';
-import type { Metric } from '../summary.js';
-import type { Target } from '../targets.js';
-import type { Workload } from '../workloads.js';
 import { type Machine, thisMachine } from './machine.js';
 
 /** Everything that one benchmark found out. `--json` writes it as it is; tables and plots are made from it alone. */

@@ -1,4 +1,4 @@
-import type { Metric } from '../summary.js';
+import type { Metric } from '../server/summary.js';
 import { formatSpread } from './format.js';
 import { contenders, metricOf, type Report, ratioOf, roundsOf } from './report.js';
 

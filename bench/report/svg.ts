@@ -25,20 +25,20 @@ export function escapeXml(text: string): string {
   return text.replace(/[&<>"]/g, (character) => entities[character]!);
 }
 
-type Scale = (value: number) => number;
+export type Scale = (value: number) => number;
 
-function linear(from: readonly [number, number], to: readonly [number, number]): Scale {
+export function linear(from: readonly [number, number], to: readonly [number, number]): Scale {
   const span = from[1] - from[0] || 1;
   return (value) => to[0] + ((value - from[0]) / span) * (to[1] - to[0]);
 }
 
-function logarithmic(from: readonly [number, number], to: readonly [number, number]): Scale {
+export function logarithmic(from: readonly [number, number], to: readonly [number, number]): Scale {
   const scale = linear([Math.log10(from[0]), Math.log10(from[1])], to);
   return (value) => scale(Math.log10(value));
 }
 
 /** 0 and three to five round numbers up to at least `max`. */
-function roundTicks(max: number): number[] {
+export function roundTicks(max: number): number[] {
   const top = max > 0 ? max : 1;
   const power = 10 ** Math.floor(Math.log10(top / 4));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size * 5 >= top)!;
@@ -46,7 +46,7 @@ function roundTicks(max: number): number[] {
 }
 
 /** 1, 2 and 5 times powers of ten from just below `min` to just above `max`; powers alone over more than three. */
-function logarithmicTicks(min: number, max: number): number[] {
+export function logarithmicTicks(min: number, max: number): number[] {
   const first = Math.floor(Math.log10(min));
   const last = Math.ceil(Math.log10(max));
   const factors = last - first > 3 ? [1] : [1, 2, 5];
@@ -62,7 +62,7 @@ function formatMs(ms: number): string {
   return ms >= 1_000 ? `${Number((ms / 1_000).toPrecision(3))} s` : `${Number(ms.toPrecision(3))} ms`;
 }
 
-function text(x: number, y: number, content: string, anchor: 'start' | 'middle' | 'end', role = 'tick'): string {
+export function text(x: number, y: number, content: string, anchor: 'start' | 'middle' | 'end', role = 'tick'): string {
   const at = `x="${x.toFixed(1)}" y="${y.toFixed(1)}"`;
   return `<text ${at} text-anchor="${anchor}" class="${role}">${escapeXml(content)}</text>`;
 }
@@ -72,7 +72,7 @@ function svg(title: string, width: number, height: number, body: string[]): stri
   return `<svg ${box} role="img" aria-label="${escapeXml(title)}">${body.join('')}</svg>`;
 }
 
-function path(points: readonly (readonly [number, number])[]): string {
+export function path(points: readonly (readonly [number, number])[]): string {
   return points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 }
 

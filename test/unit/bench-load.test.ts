@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { complete, type Endpoint, firstModel } from '../../bench/completion-client.js';
-import { runLoad } from '../../bench/load.js';
 import { createRandom } from '../../bench/random.js';
-import { interTokenLatencies, summarise, timeline, timesToFirstToken } from '../../bench/summary.js';
-import type { BenchRequest } from '../../bench/workloads.js';
+import { complete, type Endpoint, firstModel } from '../../bench/server/completion-client.js';
+import { runLoad } from '../../bench/server/load.js';
+import { interTokenLatencies, summarise, timeline, timesToFirstToken } from '../../bench/server/summary.js';
+import type { BenchRequest } from '../../bench/server/workloads.js';
 
 let server: Server | undefined;
 

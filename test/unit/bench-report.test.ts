@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { fasterModes, type Measurement } from '../../bench/comparison.js';
 import { formatNumber, formatSpread } from '../../bench/report/format.js';
 import { htmlReport } from '../../bench/report/html.js';
 import { replaceSection } from '../../bench/report/markdown.js';
 import { contenders, type Report, ratioOf } from '../../bench/report/report.js';
 import { describeWorkload, markdownTable, ratioTable, resultTable, textTable } from '../../bench/report/rows.js';
-import { summarise } from '../../bench/summary.js';
-import { selectWorkloads } from '../../bench/workloads.js';
+import { fasterModes, type Measurement } from '../../bench/server/comparison.js';
+import { summarise } from '../../bench/server/summary.js';
+import { selectWorkloads } from '../../bench/server/workloads.js';
 
 const [w1] = selectWorkloads(['W1']) as [ReturnType<typeof selectWorkloads>[0]];
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fractionDone } from '../../bench/llama-cpp.js';
 import { commandLine, sized } from '../../bench/options.js';
-import { type BenchRequest, requestsOf, selectWorkloads, WORKLOADS } from '../../bench/workloads.js';
+import { type BenchRequest, requestsOf, selectWorkloads, WORKLOADS } from '../../bench/server/workloads.js';
 
 const [w1, w2, w3] = selectWorkloads(['W1', 'W2', 'W3']) as [
   (typeof WORKLOADS)[0],

@@ -1,4 +1,4 @@
-import { createRandom, type Random } from './random.js';
+import { createRandom, type Random } from '../random.js';
 
 /** One completion to ask for. Prompts are token ids, so that their length is exact with every tokenizer. */
 export interface BenchRequest {

@@ -1,13 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { createProgressBar } from '../src/cli/progress.js';
+import { createProgressBar } from '../../src/cli/progress.js';
+import { formatNumber } from '../report/format.js';
+import { htmlReport } from '../report/html.js';
+import { machineLine } from '../report/machine.js';
+import { createReport, type Report } from '../report/report.js';
+import { describeWorkload, ratioTable, resultTable, textTable } from '../report/rows.js';
 import { type ComparisonOptions, compare } from './comparison.js';
 import type { LoadProgress } from './load.js';
-import { formatNumber } from './report/format.js';
-import { htmlReport } from './report/html.js';
-import { machineLine } from './report/machine.js';
-import { createReport, type Report } from './report/report.js';
-import { describeWorkload, ratioTable, resultTable, textTable } from './report/rows.js';
 
 /** Where to leave the results besides the terminal. */
 export interface ReportFiles {

@@ -1,5 +1,5 @@
+import { createRandom } from '../random.js';
 import { type Arrivals, type LoadProgress, type RunTrace, runLoad } from './load.js';
-import { createRandom } from './random.js';
 import { type RunSummary, summarise } from './summary.js';
 import type { Target } from './targets.js';
 import { requestsOf, type Workload } from './workloads.js';

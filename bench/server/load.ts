@@ -1,5 +1,5 @@
+import type { Random } from '../random.js';
 import { complete, type Endpoint, type RequestTrace } from './completion-client.js';
-import type { Random } from './random.js';
 import type { BenchRequest } from './workloads.js';
 
 /**

@@ -1,5 +1,5 @@
+import { quantiles } from '../statistics.js';
 import type { RunTrace } from './load.js';
-import { quantiles } from './statistics.js';
 
 /**
  * The figures of one run. TTFT (time to first token) is from sending the request to its first chunk, ITL (inter-token

@@ -22,7 +22,7 @@ export interface RunningTarget {
 
 export type Policy = 'continuous' | 'dynamic' | 'static';
 
-const QUIRE = fileURLToPath(new URL('../bin/quire.js', import.meta.url));
+const QUIRE = fileURLToPath(new URL('../../bin/quire.js', import.meta.url));
 
 /** Contexts are given out in steps of this many tokens. */
 const CONTEXT_STEP = 256;
