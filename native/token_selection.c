@@ -211,8 +211,8 @@ static const struct {
 } PARTS[] = {{21, 2047}, {10, 2047}, {0, 1023}};
 
 /*
- * Where scores by weight are counted into digits, neighbours go to tables of their own: few digits occur, and one table's
- * entry would have to wait for its last addition time and again.
+ * Where scores by weight are counted into digits, neighbours go to tables of their own: few digits occur, and one
+ * table's entry would have to wait for its last addition time and again.
  */
 #define TABLES 4
 

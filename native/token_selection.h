@@ -1,6 +1,6 @@
 /*
- * Choosing among logits: what sampling needs to do with a whole vocabulary, for src/selection/. Each function has a twin
- * in src/selection/portable-selection.ts that gives the same bits; its comments say what they compute.
+ * Choosing among logits: what sampling needs to do with a whole vocabulary, for src/selection/. Each function has a
+ * twin in src/selection/portable-selection.ts that gives the same bits; its comments say what they compute.
  *
  * `count` is at least 1. With NaN among the values the answers mean nothing. No function keeps state.
  */

@@ -2,6 +2,7 @@ import { PAGE_TOKENS, PagedAttention } from '../../src/attention/index.js';
 import { Engine } from '../../src/engine/engine.js';
 import { Executor, MAX_ROW_PADDING } from '../../src/engine/executor.js';
 import { MAX_SEQUENCES } from '../../src/engine/protocol.js';
+import { hasTiledMatmuls } from '../../src/engine/row-padding.js';
 import { LlamaBatch, type LlamaContext } from '../../src/llama/index.js';
 import { parseServingOptions } from '../../src/serving/options.js';
 import type { Rig } from './rig.js';
@@ -71,7 +72,15 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
       marks.decoded = performance.now();
     },
   };
-  const executor = new Executor({ context: observedContext, attention, blockSize, scratchPage, rowPadding: 1 });
+  const fillsTiles = hasTiledMatmuls(rig.model.ftypeName);
+  const executor = new Executor({
+    context: observedContext,
+    attention,
+    blockSize,
+    scratchPage,
+    rowPadding: 1,
+    fillsTiles,
+  });
   const engine = new Engine({
     executor: {
       run(chunks, copies) {

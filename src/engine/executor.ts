@@ -10,8 +10,8 @@ export interface Chunk {
   start: number;
   count: number;
   /**
-   * `blocks[i]` holds positions [i · blockSize, (i + 1) · blockSize). It is the sequence's own list: the same array from
-   * step to step, which is empty when the sequence has given its blocks up.
+   * `blocks[i]` holds positions [i · blockSize, (i + 1) · blockSize). It is the sequence's own list: the same array
+   * from step to step, which is empty when the sequence has given its blocks up.
    */
   blocks: readonly number[];
   /** Logits after the chunk's last token are wanted. */
@@ -133,8 +133,8 @@ export class Executor {
   }
 
   /**
-   * Fills rows and outputs up, since some matmul kernels compute leftover rows otherwise, or slower: extra rows belong to
-   * a sequence of their own in the scratch page, extra outputs are rows that had none. Returns the number of rows.
+   * Fills rows and outputs up, since some matmul kernels compute leftover rows otherwise, or slower: extra rows belong
+   * to a sequence of their own in the scratch page, extra outputs are rows that had none. Returns the number of rows.
    */
   private pad(rows: number, outputs: number, sequence: number, table: number): number {
     const { scratchPage } = this.options;

@@ -65,7 +65,7 @@ export class Sampler {
     return draw(this.filter(adjusted, sampling), uniform(sampling.seed, choice, position));
   }
 
-  /** Logits after bans, biases and penalties: the given ones when there are none, else a copy valid until the next call. */
+  /** Logits after bans, biases and penalties: the given ones when there are none, else a copy until the next call. */
   private adjust(logits: Float32Array, { sampling, history, banned }: SampleRequest): Float32Array {
     if (banned.length === 0 && sampling.logitBias.length === 0 && history === undefined) return logits;
     const { adjusted } = this;
@@ -105,8 +105,8 @@ export class Sampler {
   }
 
   /**
-   * Places, ascending, of the candidates with the highest scores, as many as it takes for their probabilities to sum to `mass`. With
-   * logits as scores this is nucleus sampling (Holtzman et al. 2019).
+   * Places, ascending, of the candidates with the highest scores, as many as it takes for their probabilities to sum to
+   * `mass`. With logits as scores this is nucleus sampling (Holtzman et al. 2019).
    */
   private nucleus({ weights, total }: Candidates, scores: Float32Array, mass: number): Int32Array {
     // Most often a few are enough.

@@ -65,28 +65,28 @@ export class AdmissionError extends Error {
 }
 
 /**
- * Prefills to have at hand, even if fewer could fill a step: so a short prompt need not wait in the queue until long ones
- * are computed.
+ * Prefills to have at hand, even if fewer could fill a step: so a short prompt need not wait in the queue until long
+ * ones are computed.
  */
 const MIN_PREFILLS = 4;
 
 /**
- * Decides who runs in a step, and with how many tokens (vLLM V1's rule): a step has a token budget, every sequence wants
- * its remaining tokens: a decode 1, a prefill the rest of its prompt, cut into chunks by the budget. Decodes come first;
- * then waiting sequences are admitted by (priority, arrival) while slots and blocks last and prefills are wanted; then
- * prefills share what is left of the budget.
+ * Decides who runs in a step, and with how many tokens (vLLM V1's rule): a step has a token budget, every sequence
+ * wants its remaining tokens: a decode 1, a prefill the rest of its prompt, cut into chunks by the budget. Decodes come
+ * first; then waiting sequences are admitted by (priority, arrival) while slots and blocks last and prefills are
+ * wanted; then prefills share what is left of the budget.
  *
  * While somebody decodes, prefills get only so many tokens that the step is expected to take `targetItlMs`, by a model
  * of step times that {@link observe} feeds: nobody's answer stands still for another one's prompt (Sarathi-Serve,
  * Agrawal et al. 2024). And half of what prefills get may go to prompts shorter than the first one.
  *
- * A step is: {@link plan}, compute, {@link commit}, then for each sequence that sampled {@link fork} (its further choices,
- * once), {@link append} and, at its end, {@link finish}, and at last {@link observe}. {@link add} and {@link abort} go
- * between steps. No I/O, no clock.
+ * A step is: {@link plan}, compute, {@link commit}, then for each sequence that sampled {@link fork} (its further
+ * choices, once), {@link append} and, at its end, {@link finish}, and at last {@link observe}. {@link add} and
+ * {@link abort} go between steps. No I/O, no clock.
  *
- * When blocks run out, the newest sequence of the lowest priority is preempted: its blocks are freed with their contents,
- * so that resuming finds what has not been overwritten. The last running sequence is never preempted: it fits by
- * itself, or it would not have been admitted.
+ * When blocks run out, the newest sequence of the lowest priority is preempted: its blocks are freed with their
+ * contents, so that resuming finds what has not been overwritten. The last running sequence is never preempted: it fits
+ * by itself, or it would not have been admitted.
  */
 export class Scheduler {
   readonly options: SchedulerOptions;
@@ -175,8 +175,8 @@ export class Scheduler {
   }
 
   /**
-   * Ends a request, or one choice of it, and frees its blocks. Unknown ids are ignored: the request may just have ended.
-   * A choice that is not forked yet cannot be ended by itself. Returns the sequences that ended.
+   * Ends a request, or one choice of it, and frees its blocks. Unknown ids are ignored: the request may just have
+   * ended. A choice that is not forked yet cannot be ended by itself. Returns the sequences that ended.
    */
   abort(requestId: string, choice?: number): Sequence[] {
     const ended = (this.sequencesOf.get(requestId) ?? []).filter(
@@ -454,8 +454,8 @@ export class Scheduler {
   }
 
   /**
-   * Whether the sequence's next block is going to be computed by another one. No circle of waiting: whoever waits has all
-   * blocks before the one it waits for, so the one it waits for can adopt those and is itself free to compute.
+   * Whether the sequence's next block is going to be computed by another one. No circle of waiting: whoever waits has
+   * all blocks before the one it waits for, so the one it waits for can adopt those and is itself free to compute.
    */
   private waitsForSharedBlock(sequence: Sequence): boolean {
     const { table, tokens } = sequence;

@@ -53,10 +53,10 @@ interface NormalEquations {
 /**
  * Learns how long steps take: `ms ≈ slowness · (a + b · rows + c · outputs + d · tiled pairs + e · lone pairs)`.
  *
- * The costs a … e are a least-squares fit of relative errors, never negative, over measurements that fade out. Steps with
- * and without prompts fade out separately, so that an hour of decoding does not wipe out what prompts cost. `slowness`
- * follows within a few steps when something else takes the machine's cores, or leaves them. A single step that took long
- * because the process was not running is an outlier, and moves neither by much.
+ * The costs a … e are a least-squares fit of relative errors, never negative, over measurements that fade out. Steps
+ * with and without prompts fade out separately, so that an hour of decoding does not wipe out what prompts cost.
+ * `slowness` follows within a few steps when something else takes the machine's cores, or leaves them. A single step
+ * that took long because the process was not running is an outlier, and moves neither by much.
  */
 export class StepTimeModel {
   /** In units of {@link TYPICAL_COSTS}: all the same where the first guess is right. Zeros before any measurement. */
@@ -92,7 +92,7 @@ export class StepTimeModel {
     return count * (row + pair * (start + (count + 1) / 2));
   }
 
-  /** The most rows behind `start` positions that add at most `ms` to a step; Infinity as long as nothing was measured. */
+  /** The most rows behind `start` positions that add at most `ms` to a step; Infinity before any measurement. */
   largestChunk(start: number, ms: number): number {
     if (ms <= 0) return 0;
     // The positive root of chunkMs(start, count) = ms, in a form that also holds when pairs cost nothing.

@@ -77,8 +77,8 @@ const ROUNDER = 1.5 * 2 ** 52;
 const POWERS_OF_TWO = new Float64Array(BigUint64Array.from({ length: 1023 }, (_, i) => BigInt(i + 1) << 52n).buffer);
 
 /**
- * e^x for x ≤ 0 in additions and products that are rounded one by one, so that every implementation of it agrees: 2^n · e^r
- * with |r| ≤ ln(2) / 2, and e^r by its Taylor series.
+ * e^x for x ≤ 0 in additions and products that are rounded one by one, so that every implementation of it agrees: 2^n ·
+ * e^r with |r| ≤ ln(2) / 2, and e^r by its Taylor series.
  */
 function exponential(x: number): number {
   if (x < LOWEST_EXPONENT) return 0;

@@ -2,8 +2,8 @@ const HUGE_PAGES = 'glibc.malloc.hugetlb';
 
 /**
  * The environment of an engine process: glibc is asked to put large allocations, the weights, into huge pages, which makes
- * decoding a single sequence 6 to 13 % faster. Other C libraries do not look at the variable; what the user has set
- * about huge pages stays.
+ * decoding a single sequence some 8 % faster. Other C libraries do not look at the variable; what the user has set about
+ * huge pages stays.
  */
 export function engineEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const tunables = environment.GLIBC_TUNABLES?.split(':').filter((tunable) => tunable !== '') ?? [];
