@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *quire_best_level(void) { return quire_level(0); }
-
 const char *quire_level(int32_t index) {
     const struct kernel *kernel = kernel_at(index);
     return kernel == NULL ? NULL : kernel->name;

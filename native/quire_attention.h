@@ -54,9 +54,6 @@ struct quire_layout_probe {
  */
 QUIRE_EXPORT const char *quire_check_layout(const struct quire_layout_probe *probe, struct quire_op_codes *codes);
 
-/* The fastest instruction set of this machine. */
-QUIRE_EXPORT const char *quire_best_level(void);
-
 /* Name of the index-th instruction set that this machine can run, the fastest first; NULL behind the last. */
 QUIRE_EXPORT const char *quire_level(int32_t index);
 
@@ -81,7 +78,7 @@ struct quire_shape {
 QUIRE_EXPORT size_t quire_page_bytes(const struct quire_shape *shape);
 
 /*
- * Makes a handle. `level` is the name of an instruction set, see quire_best_level and quire_level. Memory is reserved,
+ * Makes a handle. `level` is the name of an instruction set, see quire_level. Memory is reserved,
  * and taken only as pages are written. Returns NULL with the reason in `error` (QUIRE_ERROR_BYTES).
  */
 QUIRE_EXPORT struct quire_attention *quire_open(const struct quire_shape *shape, const char *level,

@@ -6,5 +6,5 @@ import { loadLlama } from '../../src/llama/index.js';
 export async function versionsLine(): Promise<string> {
   const { version, cpuBackend } = loadLlama({ device: 'cpu' });
   const { path, compiler } = await buildKernel();
-  return `llama.cpp ${version} (${cpuBackend}), kernel ${loadKernelLibrary(path).bestLevel()} (${compiler})`;
+  return `llama.cpp ${version} (${cpuBackend}), kernel ${loadKernelLibrary(path).level(0)} (${compiler})`;
 }

@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
     }
     int32_t threads = 1;
     struct attention_case test = {
-        .level = quire_best_level(),
+        .level = quire_level(0),
         .kv_heads = 1,
         .group = 1,
         .head_size = 64,

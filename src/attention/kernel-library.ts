@@ -116,7 +116,6 @@ function bind(path: string) {
       koffi.pointer(LAYOUT_PROBE),
       koffi.out(koffi.pointer(OP_CODES)),
     ]) as KoffiFunc<(probe: LayoutProbe, codes: OpCodes) => string | null>,
-    bestLevel: library.func('const char *quire_best_level()') as KoffiFunc<() => string>,
     level: library.func('const char *quire_level(int32_t index)') as KoffiFunc<(index: number) => string | null>,
     open: library.func('quire_open', 'void *', [
       koffi.pointer(SHAPE),

@@ -57,7 +57,7 @@ export class PagedAttention {
     }
     this.library = loadKernelLibrary(options.kernel);
     const codes = learnGgmlLayout(options.ggmlBaseLibrary, this.library);
-    this.level = level === 'auto' ? this.library.bestLevel() : level;
+    this.level = level === 'auto' ? (this.library.level(0) ?? '') : level;
     this.bytes = pages * pageBytes(shape);
 
     const error = errorBuffer();

@@ -65,8 +65,6 @@ export interface LlamaContext {
    * @throws LlamaError with the cause. Unless the computation itself failed, the KV cache is as before.
    */
   decode(batch: LlamaBatch): void;
-  /** The same on another thread. Until it settles, neither the batch nor the context may be used. */
-  decodeAsync(batch: LlamaBatch): Promise<void>;
   /**
    * Logits after the token at this index of the last batch, one for each token of the vocabulary. A view of llama.cpp's
    * memory: it may be changed in place, and is valid until the next decode.
@@ -79,7 +77,7 @@ export interface LlamaContext {
   readonly state: LlamaState;
   /** Computes with these threads from now on. */
   attachThreadPool(pool: ThreadPool): void;
-  /** Frees it. Idempotent. @throws LlamaError while decodeAsync runs. */
+  /** Frees it. Idempotent. */
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -144,7 +142,6 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
   const kvCache = bindings.llama_get_memory(pointer);
 
   let threadPool: AttachableThreadPool | undefined;
-  let decoding = false;
   let outputs = 0;
   /** Index of each batch row among the rows whose logits were wanted, or -1. */
   const outputIndex = new Int32Array(batchSize).fill(-1);
@@ -157,7 +154,6 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
 
   const live = (): Pointer => {
     if (pointer === null) throw new LlamaError('the context has been disposed');
-    if (decoding) throw new LlamaError('decodeAsync is running on this context: await it first');
     return pointer;
   };
 
@@ -217,7 +213,6 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
 
   const dispose = (): void => {
     if (pointer === null) return;
-    live();
     detachThreadPool();
     bindings.llama_free(pointer);
     pointer = null;
@@ -233,21 +228,6 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
       const native = begin(batch);
       const run = () => bindings.llama_decode(native, batch.toStruct());
       finish(batch, owner.offloaded ? log.silence(run) : run());
-    },
-
-    async decodeAsync(batch) {
-      const native = begin(batch);
-      decoding = true;
-      try {
-        const code = await new Promise<number>((resolve, reject) => {
-          bindings.llama_decode.async(native, batch.toStruct(), (error, result) =>
-            error ? reject(error) : resolve(result),
-          );
-        });
-        finish(batch, code);
-      } finally {
-        decoding = false;
-      }
     },
 
     logits(row) {

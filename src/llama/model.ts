@@ -49,7 +49,7 @@ export interface LlamaModel {
   chatTemplate(name?: string): string | undefined;
   /** @throws LlamaError if llama.cpp cannot, RangeError for impossible sizes. */
   createContext(options: ContextOptions): LlamaContext;
-  /** Frees the model and its contexts. Idempotent. @throws LlamaError while decodeAsync runs on one of them. */
+  /** Frees the model and its contexts. Idempotent. */
   dispose(): void;
   [Symbol.dispose](): void;
 }

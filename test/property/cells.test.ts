@@ -7,33 +7,8 @@ import type { Chunk } from '../../src/engine/executor.js';
 import { portableSelection } from '../../src/selection/index.js';
 import { engineRequest } from '../support/engine-requests.js';
 import { FAKE_VOCAB_SIZE, FakeCells, type FakeMemoryKind, fakeLogits } from '../support/fake-cells.js';
+import { type RandomClient, randomClient } from '../support/random-client.js';
 import { createRecorder } from '../support/run-engine.js';
-
-interface Client {
-  prompt: Int32Array;
-  maxTokens: number;
-  n: number;
-  priority: number;
-  arrivesAt: number;
-  abortsAfter: number | undefined;
-}
-
-/** Prompts out of few families: prefixes are shared, split in the middle of blocks, and repeated whole. */
-const client: fc.Arbitrary<Client> = fc
-  .record({
-    family: fc.nat(2),
-    shared: fc.nat(40),
-    own: fc.array(fc.nat(3), { maxLength: 8 }),
-    maxTokens: fc.integer({ min: 1, max: 20 }),
-    n: fc.oneof({ weight: 3, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.integer({ min: 2, max: 4 }) }),
-    priority: fc.integer({ min: -1, max: 1 }),
-    arrivesAt: fc.nat(40),
-    abortsAfter: fc.option(fc.nat(20), { nil: undefined, freq: 5 }),
-  })
-  .map(({ family, shared, own, ...rest }) => ({
-    ...rest,
-    prompt: Int32Array.from([family, ...Array.from({ length: shared }, (_, i) => (i * family + i) % 7), ...own]),
-  }));
 
 interface Setting {
   kind: FakeMemoryKind;
@@ -50,7 +25,7 @@ interface Setting {
 const setting = (kind: FakeMemoryKind): fc.Arbitrary<Setting> =>
   fc
     .record({
-      numBlocks: fc.integer({ min: 18, max: 50 }),
+      numBlocks: fc.integer({ min: 20, max: 50 }),
       blockSize: fc.constantFrom(4, 8),
       enablePrefixCaching: fc.constantFrom(true, true, kind === 'recurrent'),
       maxNumSeqs: fc.integer({ min: 1, max: 8 }),
@@ -66,7 +41,12 @@ const setting = (kind: FakeMemoryKind): fc.Arbitrary<Setting> =>
     }));
 
 /** Runs a load to its end. Returns what clients saw. */
-function serve(setting: Setting, clients: readonly Client[], executor: EngineOptions['executor'], lost: number[] = []) {
+function serve(
+  setting: Setting,
+  clients: readonly RandomClient[],
+  executor: EngineOptions['executor'],
+  lost: number[] = [],
+) {
   const engine = new Engine({
     ...setting,
     maxModelLen: 80,
@@ -110,7 +90,7 @@ function forgetfulExecutor(): EngineOptions['executor'] {
 
 const seen = { lost: 0, preemptions: 0, prefixHitTokens: 0 };
 
-function compare(setting: Setting, clients: readonly Client[]): void {
+function compare(setting: Setting, clients: readonly RandomClient[]): void {
   const { kind, numBlocks, blockSize, maxNumSeqs, spareIds, mostIdleBlocks, maxNumBatchedTokens, enablePrefixCaching } =
     setting;
   const windowed = kind === 'windowed';
@@ -153,7 +133,7 @@ describe('block tables mirrored in the cells of llama.cpp', () => {
     'give every request its own past, within as many cells as blocks have: %s layers',
     (kind) => {
       Object.assign(seen, { lost: 0, preemptions: 0, prefixHitTokens: 0 });
-      fc.assert(fc.property(setting(kind), fc.array(client, { minLength: 1, maxLength: 14 }), compare), {
+      fc.assert(fc.property(setting(kind), fc.array(randomClient, { minLength: 1, maxLength: 14 }), compare), {
         numRuns: 300,
       });
       // The hard cases did occur.

@@ -2,35 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AdmissionError, Scheduler, type SchedulerOptions, type Sequence } from '../../src/scheduler/index.js';
 import { answerAlone, FakeModel } from '../support/fake-model.js';
-
-interface Client {
-  prompt: Int32Array;
-  maxTokens: number;
-  n: number;
-  priority: number;
-  cacheSalt: string;
-  arrivesAt: number;
-  /** Steps after arrival, or never. */
-  abortsAfter: number | undefined;
-}
-
-/** Prompts out of few families, so that prefixes are shared, split in the middle of blocks, and repeated whole. */
-const client: fc.Arbitrary<Client> = fc
-  .record({
-    family: fc.nat(2),
-    shared: fc.nat(40),
-    own: fc.array(fc.nat(3), { maxLength: 12 }),
-    maxTokens: fc.integer({ min: 1, max: 24 }),
-    n: fc.oneof({ weight: 4, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.integer({ min: 2, max: 4 }) }),
-    priority: fc.integer({ min: -1, max: 1 }),
-    cacheSalt: fc.constantFrom('', '', 'tenant'),
-    arrivesAt: fc.nat(40),
-    abortsAfter: fc.option(fc.nat(30), { nil: undefined, freq: 5 }),
-  })
-  .map(({ family, shared, own, ...rest }) => ({
-    ...rest,
-    prompt: Int32Array.from([family, ...Array.from({ length: shared }, (_, i) => (i * family + i) % 7), ...own]),
-  }));
+import { type RandomClient, randomClient } from '../support/random-client.js';
 
 const options: fc.Arbitrary<SchedulerOptions> = fc
   .record({
@@ -58,7 +30,7 @@ interface Outcome {
 }
 
 /** Runs a load to its end, checking the books after every step. */
-function serve(options: SchedulerOptions, clients: Client[]): Outcome {
+function serve(options: SchedulerOptions, clients: RandomClient[]): Outcome {
   const scheduler = new Scheduler(options);
   const model = new FakeModel(options.numBlocks, options.blockSize);
   const outcome: Outcome = {
@@ -120,7 +92,7 @@ function serve(options: SchedulerOptions, clients: Client[]): Outcome {
 describe('the scheduler over its KV cache', () => {
   it('gives every request the answer it gets alone, leaks nothing and starves nobody', () => {
     fc.assert(
-      fc.property(options, fc.array(client, { minLength: 1, maxLength: 14 }), (options, clients) => {
+      fc.property(options, fc.array(randomClient, { minLength: 1, maxLength: 14 }), (options, clients) => {
         const { outputs, refused, aborted, scheduler } = serve(options, clients);
         clients.forEach((c, i) => {
           const id = `r${i}`;
@@ -140,7 +112,7 @@ describe('the scheduler over its KV cache', () => {
 
   it('refuses only what can never fit', () => {
     fc.assert(
-      fc.property(options, client, (options, c) => {
+      fc.property(options, randomClient, (options, c) => {
         const { refused } = serve(options, [{ ...c, abortsAfter: undefined }]);
         const length = c.prompt.length + c.maxTokens;
         const fits =
