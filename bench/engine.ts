@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { breakdownPart } from './engine/breakdown.js';
 import { costCurvePart } from './engine/cost-curve.js';
+import { invariancePart } from './engine/invariance.js';
 import { operationsPart } from './engine/operations.js';
 import type { Part } from './engine/part.js';
 import { servedPart } from './engine/served.js';
@@ -14,7 +15,15 @@ import { publish } from './publish.js';
 import { runProgram } from './run-program.js';
 import { withProgress } from './step-progress.js';
 
-const PARTS: readonly Part[] = [servedPart, stockPart, costCurvePart, breakdownPart, operationsPart, wastePart];
+const PARTS: readonly Part[] = [
+  servedPart,
+  stockPart,
+  costCurvePart,
+  breakdownPart,
+  operationsPart,
+  invariancePart,
+  wastePart,
+];
 
 const DEFAULT_ROUNDS = 5;
 

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { FileType } from '../src/llama/index.js';
 import { readGgufMetadata } from '../test/support/gguf-reader.js';
 import { type RandomModelOptions, writeRandomModel } from '../test/support/random-model.js';
 import { llamaCppSources } from './llama-cpp.js';
@@ -17,7 +18,7 @@ export interface RandomModelShape {
   shape: RandomModelOptions;
 }
 
-const COMMON: RandomModelOptions = { headSize: 64, contextLength: 8_192, tied: true, type: 'Q4_0', seed: 1 };
+const COMMON: RandomModelOptions = { headSize: 64, contextLength: 8_192, tied: true, seed: 1 };
 
 export const RANDOM_MODELS: readonly RandomModelShape[] = [
   {
@@ -34,15 +35,25 @@ export const RANDOM_MODELS: readonly RandomModelShape[] = [
   },
 ];
 
+/** For comparing weight types: rows are multiples of 256, as K types need, so that a file has one type throughout. */
+export const TYPED_MODEL: RandomModelShape = {
+  name: 'random-100m',
+  vocabulary: 'ggml-vocab-gpt-2.gguf',
+  shape: { ...COMMON, layers: 12, heads: 12, kvHeads: 4, feedForwardSize: 2_048 },
+};
+
 /** Path of the model's file; written on first use, which takes seconds, and kept in the cache. */
-export async function randomModel({ name, vocabulary, shape }: RandomModelShape): Promise<string> {
+export async function randomModel(
+  { name, vocabulary, shape }: RandomModelShape,
+  type: FileType = 'Q4_0',
+): Promise<string> {
   const source = await llamaCppSources();
-  const path = join(dirname(source), `${name}-q4_0.gguf`);
+  const path = join(dirname(source), `${name}-${type.toLowerCase()}.gguf`);
   if (existsSync(path)) return path;
   const metadata = readGgufMetadata(join(source, 'models', vocabulary));
   const tokenizer = new Map([...metadata].filter(([key]) => key.startsWith('tokenizer.')));
   const unfinished = `${path}.${process.pid}`;
-  writeRandomModel(unfinished, { ...shape, tokenizer });
+  writeRandomModel(unfinished, { ...shape, type, tokenizer });
   await rename(unfinished, path);
   return path;
 }

@@ -1,5 +1,12 @@
 import { availableParallelism } from 'node:os';
-import { buildKernel, PAGE_TOKENS, PagedAttention, type PageShape, pageBytes } from '../attention/index.js';
+import {
+  buildKernel,
+  type KernelLevel,
+  PAGE_TOKENS,
+  PagedAttention,
+  type PageShape,
+  pageBytes,
+} from '../attention/index.js';
 import type { LlamaContext } from '../llama/index.js';
 import { Executor, MAX_ROW_PADDING } from './executor.js';
 import { type KVBackendParts, kvCacheDtype, type OpenKVBackend } from './kv-backend.js';
@@ -67,6 +74,7 @@ function openRuntime(
     pages: poolPages + scratchPages.length,
     kernel,
     ggmlBaseLibrary: llama.ggmlBaseLibrary,
+    level: process.env.QUIRE_KERNEL as KernelLevel | undefined,
   });
   owned.push(attention);
   const { threads } = sizes;

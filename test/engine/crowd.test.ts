@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { LoadedEngine } from '../../src/engine/load-engine.js';
 import type { EngineConfig, EngineRequest, SamplingParams } from '../../src/engine/protocol.js';
 import { defaultModelPath } from '../support/default-model.js';
 import { engineRequest, pseudoRandomTokens } from '../support/engine-requests.js';
 import { randomModelPath } from '../support/random-model.js';
 import { openEngine, runToEnd, type Transcript } from '../support/run-engine.js';
+import { LEVELS } from './attention-harness.js';
 
 interface Setting {
   name: string;
@@ -74,23 +75,32 @@ describe.each(settings)('alone and in a crowd: $name', (setting) => {
   let alone: Map<string, Transcript>;
   let requests: EngineRequest[];
 
-  beforeAll(async () => {
-    modelPath = await setting.modelPath();
+  /** What each request gets when nobody else is there. */
+  async function answerAlone(): Promise<Map<string, Transcript>> {
+    const answers = new Map<string, Transcript>();
     const engine = await openEngine({ modelPath, batchInvariant: setting.batchInvariant, maxModelLen: 1024 });
     expect(engine.info.batchInvariant, engine.info.batchInvariantReason).toBe(true);
     requests = crowd(setting, engine.info.vocabSize);
-    alone = new Map();
     for (const request of requests) {
       // A salt of its own: nothing of the earlier ones is shared.
       const { transcripts } = runToEnd(engine, [{ ...request, cacheSalt: request.id }]);
-      for (const [key, transcript] of transcripts) alone.set(key, transcript);
+      for (const [key, transcript] of transcripts) answers.set(key, transcript);
     }
     engine.dispose();
+    return answers;
+  }
+
+  beforeAll(async () => {
+    modelPath = await setting.modelPath();
+    alone = await answerAlone();
   });
+
+  afterEach(() => vi.unstubAllEnvs());
 
   async function inCrowd(
     config: Partial<EngineConfig>,
     check: (loaded: LoadedEngine, recorder: ReturnType<typeof runToEnd>) => void,
+    answers = alone,
   ) {
     const loaded = await openEngine({ modelPath, batchInvariant: setting.batchInvariant, maxModelLen: 512, ...config });
     const { engine, info } = loaded;
@@ -111,7 +121,7 @@ describe.each(settings)('alone and in a crowd: $name', (setting) => {
     for (const request of requests) {
       for (let choice = 0; choice < request.n; choice++) {
         const key = `${request.id}/${choice}`;
-        const expected = alone.get(key)!;
+        const expected = answers.get(key)!;
         const actual = recorder.transcripts.get(key) ?? { tokens: [], logprobs: [], reason: undefined };
         if (actual.reason === 'abort') {
           expect(request.id).toBe('r6');
@@ -131,6 +141,13 @@ describe.each(settings)('alone and in a crowd: $name', (setting) => {
       expect(engine.stats().prefixHitTokens).toBeGreaterThan(0);
       expect(Math.max(...cachedTokens.values())).toBeGreaterThanOrEqual(setting.longest / 2 - 16);
     });
+  });
+
+  it.each(LEVELS.slice(1))('has the same bits with the instruction set %s', async (level) => {
+    vi.stubEnv('QUIRE_KERNEL', level);
+    // The portable kernel rounds products, the others do not: it has bits of its own.
+    const answers = level === 'portable' ? await answerAlone() : alone;
+    await inCrowd({ maxNumBatchedTokens: 96 }, ({ info }) => expect(info.kernel).toBe(level), answers);
   });
 
   it('has the same bits when a tiny pool forces preemption, on 1 thread, without a prefix cache', async () => {

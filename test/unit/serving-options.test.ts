@@ -20,7 +20,7 @@ describe('serving options', () => {
       kvCacheMemory: 0,
       kvCacheDtype: 'auto',
       kvBackend: 'auto',
-      targetItl: 150,
+      targetItl: 250,
       policy: 'continuous',
       batchWindow: 100,
       enablePrefixCaching: true,
