@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -47,8 +47,7 @@ export function spawnEngine(
     detached: process.platform !== 'win32',
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
-  const killWithUs = () => child.kill('SIGKILL');
-  process.once('exit', killWithUs);
+  killAtExit(child);
 
   const lastLines: string[] = [];
   for (const output of [child.stdout!, child.stderr!]) {
@@ -67,7 +66,6 @@ export function spawnEngine(
   const closed = new Promise<EngineFailure | undefined>((resolve) => {
     // 'close' rather than 'exit': by then all of its output has been read.
     child.on('close', (code, signal) => {
-      process.removeListener('exit', killWithUs);
       hooks.signal?.removeEventListener('abort', giveUp);
       const asked = state === 'closing';
       state = 'gone';
@@ -170,4 +168,20 @@ function describeExit(code: number | null, signal: NodeJS.Signals | null, lastLi
     // The kernel's out-of-memory killer is nearly the only one to send this signal without being asked.
     hint: signal === 'SIGKILL' ? 'It may have run out of memory: try a smaller --kv-cache-memory or model.' : undefined,
   };
+}
+
+const killedAtExit = new Set<ChildProcess>();
+
+/** No engine outlives this process. One listener does for all, however many engines there are. */
+function killAtExit(child: ChildProcess): void {
+  if (killedAtExit.size === 0) process.on('exit', killRemaining);
+  killedAtExit.add(child);
+  child.on('close', () => {
+    killedAtExit.delete(child);
+    if (killedAtExit.size === 0) process.removeListener('exit', killRemaining);
+  });
+}
+
+function killRemaining(): void {
+  for (const child of killedAtExit) child.kill('SIGKILL');
 }
