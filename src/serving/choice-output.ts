@@ -1,12 +1,12 @@
 import type { SamplingParams, TokenLogprobs } from '../engine/protocol.js';
 import { createDetokenizer } from './text/detokenizer.js';
-import { createStopStringMatcher } from './text/stop-strings.js';
+import type { OutputParser, ParsedText } from './text/output-format.js';
+import { createStopStringMatcher, type StopStringResult } from './text/stop-strings.js';
 import type { Tokenizer } from './text/tokenizer.js';
-import type { GeneratedToken, GenerationRequest, TokenLogprob } from './types.js';
+import type { GeneratedToken, GenerationRequest, TokenLogprob, ToolCallDelta } from './types.js';
 
 /** What a token, or the end of generation, added to the output of a choice. */
-export interface OutputDelta {
-  text: string;
+export interface OutputDelta extends ParsedText {
   /** Only when log-probabilities were asked for: the tokens whose text is now out, in order. */
   tokens: readonly GeneratedToken[];
   /** The stop string found in the text: the choice is at its end. */
@@ -21,14 +21,24 @@ export interface ChoiceOutput {
 }
 
 const NO_TOKENS: readonly GeneratedToken[] = [];
+const NO_CALLS: ToolCallDelta[] = [];
 
+/** How the text of a choice is taken apart. */
+export interface OutputMarkup {
+  parser: OutputParser;
+  /** Special tokens that have to be in the parser's text. */
+  tokens: ReadonlySet<number>;
+}
+
+/** @param markup left out: all text is answer */
 export function createChoiceOutput(
   tokenizer: Tokenizer,
   request: Pick<GenerationRequest, 'stop' | 'includeStopInOutput' | 'keepSpecialTokens'>,
   sampling: SamplingParams,
+  markup?: OutputMarkup,
 ): ChoiceOutput {
   const { stop = [], includeStopInOutput = false, keepSpecialTokens = false } = request;
-  const detokenizer = createDetokenizer(tokenizer, keepSpecialTokens);
+  const detokenizer = createDetokenizer(tokenizer, keepSpecialTokens, markup?.tokens);
   const matcher = createStopStringMatcher(stop, includeStopInOutput);
   const stopTokenIds = new Set(sampling.stopTokenIds);
   let generatedTokens = 0;
@@ -43,11 +53,23 @@ export function createChoiceOutput(
   }
 
   /** Passes text on to the stop strings; text of the first `minTokens` tokens cannot contain one, as in vLLM. */
-  function release(text: string): OutputDelta {
+  function release(text: string): StopStringResult {
     decodedLength += text.length;
     const found = generatedTokens > sampling.minTokens ? matcher.push(text) : { text };
     givenLength += found.text.length;
-    return { text: found.text, tokens: NO_TOKENS, stop: found.stop };
+    return found;
+  }
+
+  function parse(text: string, isLast: boolean): ParsedText {
+    if (markup === undefined) return { text, reasoning: '', toolCalls: NO_CALLS };
+    const parsed = markup.parser.push(text);
+    if (!isLast) return parsed;
+    const rest = markup.parser.finish();
+    return {
+      text: parsed.text + rest.text,
+      reasoning: parsed.reasoning + rest.reasoning,
+      toolCalls: [...parsed.toolCalls, ...rest.toolCalls],
+    };
   }
 
   function takeTokens(all: boolean): GeneratedToken[] {
@@ -61,21 +83,21 @@ export function createChoiceOutput(
       generatedTokens += 1;
       // The token that ends a choice stands for the end, not for text.
       const hidden = endsGeneration(token) && !includeStopInOutput;
-      const delta = release(hidden ? '' : detokenizer.push(token));
+      const { text, stop } = release(hidden ? '' : detokenizer.push(token));
+      let tokens = NO_TOKENS;
       if (logprobs !== undefined) {
         // A character that is still incomplete will add at least one unit.
         const end = decodedLength + (detokenizer.pending ? 1 : 0);
         waiting.push({ token: describeToken(tokenizer, token, logprobs), end });
-        delta.tokens = takeTokens(delta.stop !== undefined);
+        tokens = takeTokens(stop !== undefined);
       }
-      return delta;
+      return { ...parse(text, stop !== undefined), tokens, stop };
     },
 
     finish() {
-      const delta = release(detokenizer.flush());
-      if (delta.stop === undefined) delta.text += matcher.flush();
-      delta.tokens = takeTokens(true);
-      return delta;
+      const { text, stop } = release(detokenizer.flush());
+      const rest = stop === undefined ? matcher.flush() : '';
+      return { ...parse(text + rest, true), tokens: takeTokens(true), stop };
     },
   };
 }

@@ -1,13 +1,15 @@
-import type { FinishReason } from '../engine/protocol.js';
-import type { GeneratedToken, GenerationEvent, GenerationFinish } from './types.js';
+import type { GeneratedToken, GenerationDelta, GenerationEvent, GenerationFinish, ToolCallDelta } from './types.js';
+
+/** What a delta of one choice says. */
+export type DeltaContent = Pick<GenerationDelta, 'text' | 'reasoning' | 'toolCalls' | 'tokens'>;
 
 /**
  * Generation events between an engine that does not wait and a reader that may be slow. What a choice produces while
  * nobody reads is merged into one delta, so the queue never holds more than one delta and one finish per choice.
  */
 export interface EventQueue {
-  push(choice: number, text: string, tokens: readonly GeneratedToken[]): void;
-  finish(choice: number, reason: FinishReason, stopReason: GenerationFinish['stopReason']): void;
+  push(choice: number, delta: DeltaContent): void;
+  finish(choice: number, reason: GenerationFinish['reason'], stopReason: GenerationFinish['stopReason']): void;
   /** No more events will come. With an error, readers get it once they have read what came before. */
   end(error?: Error): void;
   /** Hands what was pushed to a reader that waits. Pushing alone wakes nobody: a step's events go out as one delta. */
@@ -20,8 +22,18 @@ type ReadResult = IteratorResult<GenerationEvent, undefined>;
 
 interface PendingChoice {
   text: string;
+  reasoning: string;
+  toolCalls: ToolCallDelta[];
   tokens: GeneratedToken[];
   finish?: GenerationFinish;
+}
+
+function nothingPending(): PendingChoice {
+  return { text: '', reasoning: '', toolCalls: [], tokens: [] };
+}
+
+function isEmpty({ text, reasoning, toolCalls, tokens }: DeltaContent): boolean {
+  return text === '' && reasoning === '' && toolCalls.length === 0 && tokens.length === 0;
 }
 
 export function createEventQueue(): EventQueue {
@@ -35,17 +47,18 @@ export function createEventQueue(): EventQueue {
   let left = false;
 
   function pendingOf(choice: number): PendingChoice {
-    const own = pending.get(choice) ?? { text: '', tokens: [] };
+    const own = pending.get(choice) ?? nothingPending();
     pending.set(choice, own);
     return own;
   }
 
   function take(): GenerationEvent | undefined {
     for (const [choice, own] of pending) {
-      if (own.text !== '' || own.tokens.length > 0) {
-        if (own.finish === undefined) pending.delete(choice);
-        else pending.set(choice, { text: '', tokens: [], finish: own.finish });
-        return { type: 'delta', choice, text: own.text, tokens: own.tokens };
+      if (!isEmpty(own)) {
+        const { finish, ...delta } = own;
+        if (finish === undefined) pending.delete(choice);
+        else pending.set(choice, { ...nothingPending(), finish });
+        return { type: 'delta', choice, ...delta };
       }
       pending.delete(choice);
       if (own.finish !== undefined) return own.finish;
@@ -80,11 +93,13 @@ export function createEventQueue(): EventQueue {
   }
 
   return {
-    push(choice, text, tokens) {
-      if (text === '' && tokens.length === 0) return;
+    push(choice, delta) {
+      if (isEmpty(delta)) return;
       const own = pendingOf(choice);
-      own.text += text;
-      for (const token of tokens) own.tokens.push(token);
+      own.text += delta.text;
+      own.reasoning += delta.reasoning;
+      for (const token of delta.tokens) own.tokens.push(token);
+      for (const call of delta.toolCalls) addToolCall(own.toolCalls, call);
     },
 
     finish(choice, reason, stopReason) {
@@ -117,4 +132,11 @@ export function createEventQueue(): EventQueue {
       },
     }),
   };
+}
+
+/** Pieces of one call that follow each other become one. */
+function addToolCall(calls: ToolCallDelta[], delta: ToolCallDelta): void {
+  const last = calls.at(-1);
+  if (last?.index === delta.index && delta.id === undefined) last.arguments += delta.arguments;
+  else calls.push({ ...delta });
 }

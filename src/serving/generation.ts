@@ -1,10 +1,10 @@
 import { setMaxListeners } from 'node:events';
 import type { EngineEvent, EngineRequest } from '../engine/protocol.js';
-import { type ChoiceOutput, createChoiceOutput, type OutputDelta } from './choice-output.js';
+import { type ChoiceOutput, createChoiceOutput, type OutputDelta, type OutputMarkup } from './choice-output.js';
 import type { EngineClient } from './engines/index.js';
 import { RequestError } from './errors.js';
 import { createEventQueue } from './event-queue.js';
-import type { Tokenizer } from './text/index.js';
+import type { OutputFormat, Tokenizer } from './text/index.js';
 import type { Generation, GenerationFinish, GenerationRequest, ServedModel, Usage } from './types.js';
 
 /** What a generation runs on. */
@@ -12,12 +12,14 @@ export interface GenerationModel {
   served: ServedModel;
   engine: EngineClient;
   tokenizer: Tokenizer;
+  format?: OutputFormat;
 }
 
 /**
  * Hands a request to the engine and turns what comes back into events of text. Stop strings are found here, as the
  * engine knows no text: the choice is then aborted in the engine, and tokens it still had on the way are dropped.
  *
+ * @param rendered The prompt of a chat as text.
  * @param signal Aborts the generation, waiting or running.
  * @throws EngineUnavailableError when the engine takes no requests.
  */
@@ -25,6 +27,7 @@ export function startGeneration(
   model: GenerationModel,
   request: GenerationRequest,
   engineRequest: EngineRequest,
+  rendered: string,
   signal?: AbortSignal,
 ): Generation {
   const { engine, tokenizer } = model;
@@ -33,8 +36,10 @@ export function startGeneration(
   /** The choices that have not finished. */
   const open = new Map<number, ChoiceOutput>();
   for (let choice = 0; choice < engineRequest.n; choice += 1) {
-    open.set(choice, createChoiceOutput(tokenizer, request, sampling));
+    open.set(choice, createChoiceOutput(tokenizer, request, sampling, outputMarkup(model, request, rendered)));
   }
+  /** Choices with a tool call. */
+  const calling = new Set<number>();
   const usage: Usage = { promptTokens: promptTokenIds.length, cachedTokens: 0, completionTokens: 0 };
 
   function finish(
@@ -42,7 +47,7 @@ export function startGeneration(
     reason: GenerationFinish['reason'],
     stopReason: GenerationFinish['stopReason'],
   ): void {
-    queue.finish(choice, reason, stopReason);
+    queue.finish(choice, reason === 'stop' && calling.has(choice) ? 'tool_calls' : reason, stopReason);
     open.delete(choice);
     if (open.size === 0) end();
   }
@@ -60,8 +65,9 @@ export function startGeneration(
   }
 
   /** Whether the choice goes on. */
-  function giveOut(choice: number, { text, tokens, stop }: OutputDelta): boolean {
-    queue.push(choice, text, tokens);
+  function giveOut(choice: number, { stop, ...delta }: OutputDelta): boolean {
+    if (delta.toolCalls.length > 0) calling.add(choice);
+    queue.push(choice, delta);
     if (stop !== undefined) finish(choice, 'stop', stop);
     return stop === undefined;
   }
@@ -114,5 +120,19 @@ export function startGeneration(
     events: queue.read(abort),
     usage: () => ({ ...usage }),
     abort,
+  };
+}
+
+/** How answers to a chat are taken apart; undefined where all of them is text. */
+function outputMarkup(
+  { format, tokenizer }: GenerationModel,
+  { prompt, tools, separateReasoning = true }: GenerationRequest,
+  rendered: string,
+): OutputMarkup | undefined {
+  if (format === undefined || prompt.kind !== 'chat') return undefined;
+  const toolNames = tools === undefined || tools.choice === 'none' ? [] : tools.definitions.map(({ name }) => name);
+  return {
+    parser: format.createParser({ toolNames, separateReasoning, promptEnd: rendered }),
+    tokens: new Set(format.markupTokens.flatMap((text) => tokenizer.specialToken(text) ?? [])),
   };
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { FinishReason, SamplingParams } from '../engine/protocol.js';
+import type { SamplingParams } from '../engine/protocol.js';
 import type { ServingParts } from './load-backend.js';
 import type { ServingOptionsInput } from './options.js';
 import { createServing, type LoadingServing } from './serving.js';
-import type { ChatMessage, GeneratedToken, GenerationRequest, Prompt, Usage } from './types.js';
+import type { ChatMessage, GeneratedToken, GenerationFinish, GenerationRequest, Prompt, Usage } from './types.js';
 
 /** How to generate, for all prompts of a call. */
 export type LlmSampling = Partial<SamplingParams> &
@@ -11,7 +11,7 @@ export type LlmSampling = Partial<SamplingParams> &
 
 export interface LlmResult {
   text: string;
-  finishReason: FinishReason;
+  finishReason: GenerationFinish['reason'];
   /** The stop string or token id that ended it, when it was not the model's own end token. */
   stopReason: string | number | null;
   usage: Usage;

@@ -82,9 +82,10 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       checkReady();
       const { backend, served } = deployments.resolve(request.model);
       const { engine, text } = backend;
-      const promptTokenIds = encodePrompt(request.prompt, text, engine.info.maxModelLen);
-      const engineRequest = toEngineRequest(request, promptTokenIds, engine.info);
-      return startGeneration({ served, engine, tokenizer: text.tokenizer }, request, engineRequest, signal);
+      const { tokenIds, rendered } = encodePrompt(request.prompt, text, engine.info.maxModelLen, request.tools);
+      const engineRequest = toEngineRequest(request, tokenIds, engine.info);
+      const model = { served, engine, tokenizer: text.tokenizer, format: text.format };
+      return startGeneration(model, request, engineRequest, rendered, signal);
     },
 
     stats: () => (state.state === 'ready' ? deployments.resolve(undefined).backend.engine.stats() : undefined),

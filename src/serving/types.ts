@@ -8,8 +8,42 @@ export interface ChatMessage {
   role: string;
   content: string;
   name?: string;
+  /** Of an assistant's message, in OpenAI's shape, but with the arguments as an object, as templates expect them. */
+  tool_calls?: readonly { id: string; type: 'function'; function: { name: string; arguments: unknown } }[];
+  /** Of a tool's message: the call that it answers. */
+  tool_call_id?: string;
+  /** What an assistant thought before it answered. */
+  reasoning_content?: string;
   [extra: string]: unknown;
 }
+
+/** A function that the model may call. */
+export interface ToolDefinition {
+  name: string;
+  description?: string;
+  /** JSON Schema of the arguments, an object; left out: anything. */
+  parameters?: Record<string, unknown>;
+}
+
+export interface ToolUse {
+  definitions: readonly ToolDefinition[];
+  /** Whether the answer may, must not or must call tools, or which one it must call. */
+  choice: 'auto' | 'none' | 'required' | { name: string };
+  /** Whether one answer may have several calls. */
+  parallel: boolean;
+}
+
+/** What a text has to look like, enforced while it is generated. */
+export type StructuredOutput =
+  | { kind: 'json_object' }
+  /** `param` names the field with the schema, for errors. */
+  | { kind: 'json_schema'; schema: boolean | Record<string, unknown>; strict: boolean; param: string }
+  | { kind: 'regex'; pattern: string }
+  | { kind: 'choice'; choices: readonly string[] }
+  /** EBNF with a rule `root`, as XGrammar and llama.cpp's GBNF have it. */
+  | { kind: 'grammar'; grammar: string }
+  /** A structural tag as XGrammar defines it. */
+  | { kind: 'structural_tag'; tag: Record<string, unknown> };
 
 export type Prompt =
   | { kind: 'text'; text: string }
@@ -17,8 +51,9 @@ export type Prompt =
   | {
       kind: 'chat';
       messages: readonly ChatMessage[];
-      tools?: readonly unknown[];
       addGenerationPrompt?: boolean;
+      /** The last message is the beginning of the answer, which goes on where it ends. */
+      continueFinalMessage?: boolean;
       templateArguments?: Record<string, unknown>;
     };
 
@@ -42,6 +77,11 @@ export interface GenerationRequest {
   keepSpecialTokens?: boolean;
   priority?: number;
   cacheSalt?: string;
+  structuredOutput?: StructuredOutput;
+  /** For a chat: tools that its template tells the model of, and how calls of them are found in the answer. */
+  tools?: ToolUse;
+  /** For a chat: give out what the model thinks apart from its answer; default true. */
+  separateReasoning?: boolean;
 }
 
 export interface TokenLogprob {
@@ -57,19 +97,32 @@ export interface GeneratedToken extends TokenLogprob {
   top: TokenLogprob[];
 }
 
+/** What came of one tool call. The first delta of a call has its id and name; `arguments` are pieces of JSON text. */
+export interface ToolCallDelta {
+  /** Of the call within the choice, from 0. */
+  index: number;
+  id?: string;
+  name?: string;
+  arguments: string;
+}
+
 /** Deltas of one choice that arrived together. Text may lag behind tokens: possible stop strings are held back. */
 export interface GenerationDelta {
   type: 'delta';
   choice: number;
   text: string;
+  /** What the model thinks before it answers; '' unless it is separated. */
+  reasoning: string;
+  toolCalls: readonly ToolCallDelta[];
   /** The tokens whose text is now out, in order; empty unless log-probabilities were asked for. */
-  tokens: GeneratedToken[];
+  tokens: readonly GeneratedToken[];
 }
 
 export interface GenerationFinish {
   type: 'finish';
   choice: number;
-  reason: FinishReason;
+  /** `tool_calls` in place of `stop` when the choice has any. */
+  reason: FinishReason | 'tool_calls';
   /** The stop string or token id that ended it, when it was not the model's own end token. */
   stopReason: string | number | null;
 }

@@ -21,7 +21,7 @@ describe('the vocabulary of the default model', () => {
   it('gives every text back, token by token', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (written) => {
-        const tokens = encodePrompt({ kind: 'text', text: written }, text, MAX_MODEL_LEN);
+        const { tokenIds: tokens } = encodePrompt({ kind: 'text', text: written }, text, MAX_MODEL_LEN);
         expect(detokenize(tokens)).toBe(written);
       }),
     );
@@ -29,7 +29,7 @@ describe('the vocabulary of the default model', () => {
 
   it('renders a chat with the template that the model brings', () => {
     const messages = [{ role: 'user', content: 'What is gravity?' }];
-    const tokens = encodePrompt({ kind: 'chat', messages }, text, MAX_MODEL_LEN);
+    const { tokenIds: tokens } = encodePrompt({ kind: 'chat', messages }, text, MAX_MODEL_LEN);
     expect(detokenize(tokens, true)).toBe(
       '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' +
         '<|im_start|>user\nWhat is gravity?<|im_end|>\n<|im_start|>assistant\n',

@@ -164,7 +164,8 @@ export function replies(...words: string[]): Script {
 
 /** @param alternatives How many likeliest tokens come with it; left out: no log-probabilities. */
 export function delta(choice: number, text: string, alternatives?: number): GenerationEvent {
-  return { type: 'delta', choice, text, tokens: alternatives === undefined ? [] : [token(text, alternatives)] };
+  const tokens = alternatives === undefined ? [] : [token(text, alternatives)];
+  return { type: 'delta', choice, text, reasoning: '', toolCalls: [], tokens };
 }
 
 export function finish(

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { RequestError } from '../../src/serving/errors.js';
 import { createChatTemplate } from '../../src/serving/text/chat-template.js';
 import { createTokenizer } from '../../src/serving/text/tokenizer.js';
+import type { ToolUse } from '../../src/serving/types.js';
 import { BOS, createFakeVocabulary } from '../support/fake-vocabulary.js';
 
 const vocabulary = createFakeVocabulary();
@@ -26,7 +27,12 @@ describe('a chat template', () => {
       vocabulary,
     );
     expect(template.render({ messages })).toBe('<s>[system]Be brief.[user]Hi</s>');
-    expect(template.render({ messages: [], tools: [{ type: 'function' }] })).toBe('<s></s>[{"type": "function"}]');
+    const tools: ToolUse = { definitions: [{ name: 'f', description: 'F' }], choice: 'auto', parallel: true };
+    expect(template.render({ messages: [] }, tools)).toBe(
+      '<s></s>[{"type": "function", "function": {"name": "f", "description": "F", ' +
+        '"parameters": {"type": "object", "properties": {}}}}]',
+    );
+    expect(template.render({ messages: [] }, { ...tools, choice: 'none' })).toBe('<s></s>');
   });
 
   it('asks for an answer unless told not to', () => {
@@ -39,6 +45,20 @@ describe('a chat template', () => {
     const template = createChatTemplate('{{ enable_thinking }}{{ messages | length }}{{ bos_token }}', vocabulary);
     const templateArguments = { enable_thinking: false, messages: [], bos_token: 'fake' };
     expect(template.render({ messages, templateArguments })).toBe('false2<s>');
+  });
+
+  it('goes on with the last message where that is the beginning of the answer', () => {
+    const template = createChatTemplate(
+      '{% for m in messages %}[{{ m.role }}]{{ m.content }}[/]\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}',
+      vocabulary,
+    );
+    const messages = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Hello ' },
+    ];
+    expect(template.render({ messages, continueFinalMessage: true })).toBe('[user]Hi[/]\n[assistant]Hello ');
+    const silent = [{ role: 'assistant', content: ' ' }];
+    expect(() => template.render({ messages: silent, continueFinalMessage: true })).toThrow(RequestError);
   });
 
   it('sees no tools as none, as Hugging Face templates expect', () => {

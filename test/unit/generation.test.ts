@@ -19,7 +19,7 @@ function start(engine: FakeEngine, request: Partial<GenerationRequest> = {}, sig
   const full: GenerationRequest = { id: 'r', prompt: { kind: 'text', text: 'Hi' }, sampling: {}, ...request };
   const served = { id: 'fake', created: 0, maxModelLen: engine.info.maxModelLen, info: engine.info };
   const engineRequest = toEngineRequest(full, tokenizer.encode('Hi'), engine.info);
-  return startGeneration({ served, engine, tokenizer }, full, engineRequest, signal);
+  return startGeneration({ served, engine, tokenizer }, full, engineRequest, '', signal);
 }
 
 function take(engine: FakeEngine, steps: number): void {
@@ -62,7 +62,7 @@ describe('a generation', () => {
     take(engine, 6);
     expect(engine.stats().runningSequences).toBe(0);
     expect(await drain(generation)).toEqual([
-      { type: 'delta', choice: 0, text: 'one', tokens: [] },
+      { type: 'delta', choice: 0, text: 'one', reasoning: '', toolCalls: [], tokens: [] },
       { type: 'finish', choice: 0, reason: 'stop', stopReason: ' tw' },
     ]);
     expect(generation.usage().completionTokens).toBe(6);
@@ -125,7 +125,7 @@ describe('log-probabilities', () => {
 
   it('are absent unless asked for', async () => {
     const { events } = await run(saying('ab'));
-    expect(events).toContainEqual({ type: 'delta', choice: 0, text: 'ab', tokens: [] });
+    expect(events).toContainEqual({ type: 'delta', choice: 0, text: 'ab', reasoning: '', toolCalls: [], tokens: [] });
   });
 
   it('come with text and bytes of the token and of the likeliest ones', async () => {
@@ -186,9 +186,9 @@ describe('choices', () => {
       sampling: { maxTokens: 4 },
     });
     expect(events).toEqual([
-      { type: 'delta', choice: 0, text: 'ab', tokens: [] },
+      { type: 'delta', choice: 0, text: 'ab', reasoning: '', toolCalls: [], tokens: [] },
       { type: 'finish', choice: 0, reason: 'stop', stopReason: 'c' },
-      { type: 'delta', choice: 1, text: 'b', tokens: [] },
+      { type: 'delta', choice: 1, text: 'b', reasoning: '', toolCalls: [], tokens: [] },
       { type: 'finish', choice: 1, reason: 'stop', stopReason: 'c' },
     ]);
     expect(generation.usage()).toEqual({ promptTokens: 2, cachedTokens: 0, completionTokens: 5 });
@@ -268,9 +268,9 @@ describe('aborting', () => {
     generation.abort();
     take(engine, 1);
     expect(await drain(generation)).toEqual([
-      { type: 'delta', choice: 0, text: 'a', tokens: [] },
+      { type: 'delta', choice: 0, text: 'a', reasoning: '', toolCalls: [], tokens: [] },
       { type: 'finish', choice: 0, reason: 'abort', stopReason: null },
-      { type: 'delta', choice: 1, text: 'b', tokens: [] },
+      { type: 'delta', choice: 1, text: 'b', reasoning: '', toolCalls: [], tokens: [] },
       { type: 'finish', choice: 1, reason: 'abort', stopReason: null },
     ]);
     expect(engine.stats()).toMatchObject({ runningSequences: 0, waitingRequests: 0 });
@@ -324,7 +324,7 @@ describe('an engine', () => {
     take(engine, 2);
     engine.die({ reason: 'out of memory' });
     expect(await drain(generation)).toEqual([
-      { type: 'delta', choice: 0, text: 'ab', tokens: [] },
+      { type: 'delta', choice: 0, text: 'ab', reasoning: '', toolCalls: [], tokens: [] },
       { type: 'finish', choice: 0, reason: 'error', stopReason: null },
     ]);
   });

@@ -11,11 +11,11 @@ const text = { tokenizer, template: createChatTemplate('{{ messages[0].content }
 
 describe('a prompt', () => {
   it('of text gets the model’s BOS, and special tokens in it are those tokens', () => {
-    expect([...encodePrompt({ kind: 'text', text: 'A</s>' }, text, 100_000)]).toEqual([BOS, 65, EOS]);
+    expect([...encodePrompt({ kind: 'text', text: 'A</s>' }, text, 100_000).tokenIds]).toEqual([BOS, 65, EOS]);
   });
 
   it('of token ids is taken as it is', () => {
-    expect([...encodePrompt({ kind: 'tokens', tokenIds: [65, EOS] }, text, 100_000)]).toEqual([65, EOS]);
+    expect([...encodePrompt({ kind: 'tokens', tokenIds: [65, EOS] }, text, 100_000).tokenIds]).toEqual([65, EOS]);
   });
 
   it.each([-1, 260, 1.5, 2 ** 32 + 65, Number.NaN])('of token ids with %d in it is refused', (token) => {
@@ -24,7 +24,7 @@ describe('a prompt', () => {
 
   it('of messages is what the template renders', () => {
     const messages = [{ role: 'user', content: 'A<|im_end|>' }];
-    expect([...encodePrompt({ kind: 'chat', messages }, text, 100_000)]).toEqual([BOS, 65, IM_END]);
+    expect([...encodePrompt({ kind: 'chat', messages }, text, 100_000).tokenIds]).toEqual([BOS, 65, IM_END]);
   });
 });
 

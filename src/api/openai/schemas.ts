@@ -155,7 +155,7 @@ export const responseFields = {
 };
 
 export const finishFields = {
-  finish_reason: z.enum(['stop', 'length']),
+  finish_reason: z.enum(['stop', 'length', 'tool_calls']),
   stop_reason: z
     .union([z.string(), z.int()])
     .nullable()

@@ -13,7 +13,7 @@ import type { ApiContext } from '../context.js';
 import { merge } from '../merge.js';
 
 /** The end of a choice that has been answered; other reasons become errors. */
-export type ChoiceEnd = GenerationFinish & { reason: 'stop' | 'length' };
+export type ChoiceEnd = GenerationFinish & { reason: 'stop' | 'length' | 'tool_calls' };
 
 /** One HTTP request while it is being answered: a generation for each of its prompts, seen as one. */
 export interface Submission {
@@ -92,7 +92,7 @@ async function* withChoicesFrom(
 }
 
 function isAnswered(finish: GenerationFinish): finish is ChoiceEnd {
-  return finish.reason === 'stop' || finish.reason === 'length';
+  return finish.reason !== 'abort' && finish.reason !== 'error';
 }
 
 function sumUsage(generations: readonly Generation[]): Usage {

@@ -1,20 +1,18 @@
 import { Template } from '@huggingface/jinja';
 import { RequestError } from '../errors.js';
-import type { ChatMessage } from '../types.js';
+import type { Prompt, ToolUse } from '../types.js';
 import { decodeUtf8, type Vocabulary } from './tokenizer.js';
 
-export interface ChatTemplateInput {
-  messages: readonly ChatMessage[];
-  tools?: readonly unknown[];
-  /** Ends the prompt where the assistant's answer begins; true unless said otherwise. */
-  addGenerationPrompt?: boolean;
-  /** Further variables for the template, e.g. `enable_thinking`. They cannot replace the ones above. */
-  templateArguments?: Record<string, unknown>;
-}
+export type ChatPrompt = Omit<Extract<Prompt, { kind: 'chat' }>, 'kind'>;
 
 export interface ChatTemplate {
-  /** @throws RequestError when the template refuses the messages or cannot render them. */
-  render(input: ChatTemplateInput): string;
+  /**
+   * The prompt ends where the assistant's answer begins, unless `addGenerationPrompt` is false, or goes on with
+   * `continueFinalMessage`.
+   * @param tools Told to the model unless the choice is `none`.
+   * @throws RequestError when the template refuses the messages or cannot render them.
+   */
+  render(prompt: ChatPrompt, tools?: ToolUse): string;
 }
 
 /** What models without a template of their own but with ChatML's tokens were most likely trained on. */
@@ -56,17 +54,19 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
   };
 
   return {
-    render({ messages, tools, addGenerationPrompt = true, templateArguments }) {
+    render({ messages, addGenerationPrompt = true, continueFinalMessage = false, templateArguments }, tools) {
       try {
-        return template.render({
+        const rendered = template.render({
           ...templateArguments,
           ...specialTokens,
           messages,
           // Templates ask `if tools`, or `tools is not none`: both are false for null as in Hugging Face's environment.
-          tools: tools ?? null,
-          add_generation_prompt: addGenerationPrompt,
+          tools: toTemplateTools(tools),
+          add_generation_prompt: addGenerationPrompt && !continueFinalMessage,
         });
+        return continueFinalMessage ? cutAfterContent(rendered, messages.at(-1)?.content ?? '') : rendered;
       } catch (error) {
+        if (error instanceof RequestError) throw error;
         // What raise_exception says is meant for whoever wrote the messages; so, nearly always, is any other failure.
         throw new RequestError(`The model's chat template does not accept these messages: ${messageOf(error)}`, {
           param: 'messages',
@@ -75,6 +75,33 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
       }
     },
   };
+}
+
+/** In OpenAI's shape, as Hugging Face's templates expect them. */
+function toTemplateTools(tools: ToolUse | undefined): unknown[] | null {
+  if (tools === undefined || tools.choice === 'none' || tools.definitions.length === 0) return null;
+  return tools.definitions.map(({ name, description, parameters }) => ({
+    type: 'function',
+    function: { name, description: description ?? '', parameters: parameters ?? { type: 'object', properties: {} } },
+  }));
+}
+
+/** The end of a turn, and whatever else the template writes behind the last message, is what the model is to write. */
+function cutAfterContent(rendered: string, content: string): string {
+  const text = content.trim();
+  const start = text === '' ? -1 : rendered.lastIndexOf(text);
+  if (start < 0) {
+    throw new RequestError(
+      'The last message cannot be continued: the chat template leaves its text out or changes it.',
+      {
+        param: 'messages',
+      },
+    );
+  }
+  // Some templates trim messages. White space at the end is kept only if the template keeps it.
+  const end = start + text.length;
+  const trailing = content.slice(content.trimEnd().length);
+  return rendered.slice(0, rendered.startsWith(trailing, end) ? end + trailing.length : end);
 }
 
 function refusing(message: string): ChatTemplate {

@@ -17,13 +17,20 @@ export interface Detokenizer {
   flush(): string;
 }
 
-/** @param keepSpecialTokens Render special tokens; else they leave no trace in the text. */
-export function createDetokenizer(tokenizer: Tokenizer, keepSpecialTokens: boolean): Detokenizer {
+/**
+ * @param keepSpecialTokens Render special tokens; else they leave no trace in the text.
+ * @param kept Special tokens to render in any case.
+ */
+export function createDetokenizer(
+  tokenizer: Tokenizer,
+  keepSpecialTokens: boolean,
+  kept: ReadonlySet<number> = new Set(),
+): Detokenizer {
   let held: Uint8Array = new Uint8Array(0);
 
   return {
     push(token) {
-      const piece = tokenizer.piece(token, keepSpecialTokens);
+      const piece = tokenizer.piece(token, keepSpecialTokens || kept.has(token));
       if (held.length === 0 && piece.complete) return piece.text;
       const bytes = held.length === 0 ? piece.bytes : Buffer.concat([held, piece.bytes]);
       const whole = bytes.length - incompleteTail(bytes);

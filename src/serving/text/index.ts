@@ -1,3 +1,4 @@
 export { loadModelText, type ModelText } from './model-text.js';
+export type { OutputFormat, OutputParser, OutputParserOptions, ParsedText } from './output-format.js';
 export { encodePrompt } from './prompt.js';
 export type { Tokenizer } from './tokenizer.js';

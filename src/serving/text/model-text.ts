@@ -1,11 +1,14 @@
 import { loadLlama } from '../../llama/index.js';
 import { type ChatTemplate, createChatTemplate } from './chat-template.js';
+import type { OutputFormat } from './output-format.js';
 import { createTokenizer, type Tokenizer } from './tokenizer.js';
 
 /** Everything of a model that has to do with text. */
 export interface ModelText {
   tokenizer: Tokenizer;
   template: ChatTemplate;
+  /** How answers to chats write reasoning and tool calls. Left out: they do not. */
+  format?: OutputFormat;
   dispose(): void;
 }
 

@@ -28,6 +28,8 @@ export interface Tokenizer {
   encode(text: string): Int32Array;
   /** Tokens of a rendered chat: as the template wrote it, with exactly one leading BOS where the model wants one. */
   encodeChat(rendered: string): Int32Array;
+  /** Id of the special token that is written like this, if there is one. */
+  specialToken(text: string): number | undefined;
   /** Bytes of the longest piece. The first call looks at the whole vocabulary: some 50 ms for 150,000 tokens. */
   longestPiece(): number;
   /** The piece of a token for generated text, where special tokens are empty unless `keepSpecial`. */
@@ -63,6 +65,12 @@ export function createTokenizer(vocabulary: Vocabulary): Tokenizer {
       withBos[0] = vocabulary.bos;
       withBos.set(tokens, 1);
       return withBos;
+    },
+
+    specialToken(text) {
+      const tokens = vocabulary.tokenize(text, { addSpecial: false, parseSpecial: true });
+      // Special tokens alone are without text where they are not asked for.
+      return tokens.length === 1 && withoutSpecial(tokens[0]!).bytes.length === 0 ? tokens[0] : undefined;
     },
 
     longestPiece() {
