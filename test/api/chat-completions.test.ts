@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { chat, chunksOf, eventData, post, quietApp } from '../support/api.js';
-import { delta, fakeServing, finish, replies, type Script } from '../support/fake-serving.js';
+import { call, delta, fakeServing, finish, replies, type Script, thought } from '../support/fake-serving.js';
 
 const URL = '/v1/chat/completions';
 const ID = expect.stringMatching(/^chatcmpl-[0-9a-f]{32}$/);
@@ -273,8 +273,11 @@ describe('what serving is asked for', () => {
           kind: 'chat',
           messages: [{ role: 'user', content: 'Hi' }],
           addGenerationPrompt: false,
+          continueFinalMessage: undefined,
           templateArguments: { enable_thinking: false, reasoning_effort: 'low' },
         },
+        tools: undefined,
+        separateReasoning: true,
         stop: ['a', 'b'],
         includeStopInOutput: true,
         keepSpecialTokens: true,
@@ -373,4 +376,126 @@ describe('what serving is asked for', () => {
     );
     expect(response.status).toBe(200);
   });
+});
+
+describe('a chat with tools', () => {
+  const tools = [
+    {
+      type: 'function',
+      function: { name: 'weather', description: 'Of a city', parameters: { type: 'object', properties: { city: {} } } },
+    },
+    { type: 'function', function: { name: 'time' } },
+  ];
+
+  const calling: Script = function* () {
+    yield thought(0, 'Which ');
+    yield thought(0, 'city?');
+    yield delta(0, 'Let me see.');
+    yield* call(0, 0, 'weather', '{"city":', '"Oslo"}');
+    yield* call(0, 1, 'time', '{}');
+    yield finish(0, 'tool_calls');
+  };
+
+  const wireCalls = [
+    { id: 'call_0', type: 'function', function: { name: 'weather', arguments: '{"city":"Oslo"}' } },
+    { id: 'call_1', type: 'function', function: { name: 'time', arguments: '{}' } },
+  ];
+
+  test('gets calls, reasoning and text apart', async () => {
+    const { serving, text } = await answer(chat({ tools, parallel_tool_calls: false }), calling);
+    expect(serving.requests[0]?.tools).toEqual({
+      definitions: [
+        { name: 'weather', description: 'Of a city', parameters: { type: 'object', properties: { city: {} } } },
+        { name: 'time', description: undefined, parameters: undefined },
+      ],
+      choice: 'auto',
+      parallel: false,
+    });
+    expect(JSON.parse(text).choices[0]).toMatchObject({
+      message: {
+        role: 'assistant',
+        content: 'Let me see.',
+        reasoning_content: 'Which city?',
+        tool_calls: wireCalls,
+        refusal: null,
+      },
+      finish_reason: 'tool_calls',
+    });
+  });
+
+  test('gets them streamed, as deltas that the whole is made of', async () => {
+    const { text } = await answer(chat({ tools, stream: true }), calling);
+    const choices = eventData(text)
+      .slice(0, -1)
+      .map((json) => JSON.parse(json).choices[0]);
+    expect(choices.map((choice) => choice.delta)).toEqual([
+      { role: 'assistant', content: '', refusal: null },
+      { reasoning_content: 'Which ' },
+      { reasoning_content: 'city?' },
+      { content: 'Let me see.' },
+      { tool_calls: [{ index: 0, id: 'call_0', type: 'function', function: { name: 'weather', arguments: '' } }] },
+      { tool_calls: [{ index: 0, function: { arguments: '{"city":' } }] },
+      { tool_calls: [{ index: 0, function: { arguments: '"Oslo"}' } }] },
+      { tool_calls: [{ index: 1, id: 'call_1', type: 'function', function: { name: 'time', arguments: '' } }] },
+      { tool_calls: [{ index: 1, function: { arguments: '{}' } }] },
+      {},
+    ]);
+    expect(choices.at(-1)?.finish_reason).toBe('tool_calls');
+  });
+
+  test('has null for content when there is none, and leaves reasoning out when it is not wanted', async () => {
+    const script: Script = () => [thought(0, 'Hm.'), ...call(0, 0, 'time', '{}'), finish(0, 'tool_calls')];
+    const whole = await answer(chat({ tools, include_reasoning: false }), script);
+    expect(JSON.parse(whole.text).choices[0].message).toEqual({
+      role: 'assistant',
+      content: null,
+      tool_calls: [{ id: 'call_0', type: 'function', function: { name: 'time', arguments: '{}' } }],
+      refusal: null,
+    });
+    const { text } = await answer(chat({ tools, include_reasoning: false, stream: true }), script);
+    expect(text).not.toContain('Hm.');
+  });
+
+  test('ends with `stop` when the client chose the tool, as with OpenAI', async () => {
+    const choice = { type: 'function', function: { name: 'time' } };
+    const { serving, text } = await answer(chat({ tools, tool_choice: choice }), calling);
+    expect(serving.requests[0]?.tools?.choice).toEqual({ name: 'time' });
+    expect(JSON.parse(text).choices[0].finish_reason).toBe('stop');
+  });
+
+  test('hands calls and their results to the template, arguments as an object', async () => {
+    const { serving } = await answer({
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: null, reasoning_content: 'Which city?', tool_calls: wireCalls },
+        { role: 'tool', tool_call_id: 'call_0', content: 'Rain' },
+      ],
+    });
+    expect(serving.requests[0]?.prompt).toMatchObject({
+      messages: [
+        { role: 'user', content: 'Hi' },
+        {
+          role: 'assistant',
+          content: '',
+          reasoning_content: 'Which city?',
+          tool_calls: [
+            { id: 'call_0', type: 'function', function: { name: 'weather', arguments: { city: 'Oslo' } } },
+            { id: 'call_1', type: 'function', function: { name: 'time', arguments: {} } },
+          ],
+        },
+        { role: 'tool', tool_call_id: 'call_0', content: 'Rain' },
+      ],
+    });
+  });
+});
+
+test('a chat can be continued, reason or not, and hears of its tier', async () => {
+  const { serving, text } = await answer(
+    chat({ continue_final_message: true, reasoning_effort: 'none', reasoning_format: 'none', service_tier: 'flex' }),
+  );
+  expect(serving.requests[0]).toMatchObject({
+    prompt: { continueFinalMessage: true, templateArguments: { reasoning_effort: 'none', enable_thinking: false } },
+    separateReasoning: false,
+  });
+  expect(JSON.parse(text).service_tier).toBe('default');
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { GenerationDelta } from '../../src/serving/index.js';
 import { chunksOf, post, quietApp } from '../support/api.js';
 import { delta, fakeServing, finish, replies, type Script } from '../support/fake-serving.js';
 
@@ -78,6 +79,27 @@ describe('a whole completion', () => {
     const response = await quietApp(serving).request('/v1/completions', post({ prompt: ['a', 'b'] }));
     expect(response.status).toBe(500);
     expect(serving.aborted).toEqual([serving.requests[0]?.id]);
+  });
+
+  test('returns the best of more choices than are asked for, likeliest tokens first', async () => {
+    const means = [-3, -1, -2, -1.5];
+    const script: Script = function* (request) {
+      for (let choice = 0; choice < (request.n ?? 1); choice++) {
+        const said = delta(choice, `${choice}`, 0) as GenerationDelta;
+        const logprob = means[choice]! - 0.25;
+        yield { ...said, tokens: said.tokens.map((token) => ({ ...token, logprob })) };
+        yield finish(choice, 'stop');
+      }
+    };
+    const { serving, text } = await answer({ prompt: ['a', 'b'], best_of: 4, n: 2 }, script);
+    expect(serving.requests[0]).toMatchObject({ n: 4, sampling: { logprobs: 0 } });
+    const { choices } = JSON.parse(text);
+    expect(choices).toMatchObject([
+      { index: 0, text: '1', logprobs: null },
+      { index: 1, text: '3' },
+      { index: 2, text: '1' },
+      { index: 3, text: '3' },
+    ]);
   });
 
   test('begins with the prompt when it is to be echoed', async () => {

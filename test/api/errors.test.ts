@@ -15,6 +15,9 @@ function invalid(param: string | null, message: string, code: string | null = nu
   return { error: { message, type: 'invalid_request_error', param, code } };
 }
 
+const tool = (name: string) => ({ type: 'function', function: { name } });
+const calling = (json: string) => ({ id: 'c', type: 'function', function: { name: 'f', arguments: json } });
+
 const unsupported = (field: string, instead = '') =>
   [field, `${field}: is not supported by this server: leave it out${instead}`, 'unsupported_parameter'] as const;
 
@@ -90,19 +93,49 @@ describe('a field of a chat completion that is wrong is named, with what is allo
       'messages[0].content[0].text: is required',
     ],
     [
-      { messages: [{ role: 'tool', content: 'x' }] },
+      { messages: [{ role: 'function', content: 'x' }] },
       'messages[0].role',
-      'messages[0].role: messages of role "tool" are not supported by this server yet',
+      'messages[0].role: function calls are not supported: use tools and tool messages',
       'unsupported_parameter',
     ],
     [
-      { messages: [{ role: 'assistant', tool_calls: [{}] }] },
-      'messages[0].tool_calls',
-      'messages[0].tool_calls: tool calls are not supported by this server yet',
-      'unsupported_parameter',
+      { messages: [{ role: 'tool', content: 'x' }] },
+      'messages[0].tool_call_id',
+      'messages[0].tool_call_id: is required',
     ],
-    [{ tools: [{ type: 'function' }] }, ...unsupported('tools', ' or set it to []')],
-    [{ tool_choice: 'required' }, ...unsupported('tool_choice', ' or set it to "none" or set it to "auto"')],
+    [
+      { messages: [{ role: 'user', content: 'x', tool_calls: [calling('{}')] }] },
+      'messages[0].tool_calls',
+      'messages[0].tool_calls: are only allowed in messages of an assistant',
+    ],
+    [
+      { messages: [{ role: 'assistant', tool_calls: [calling('[1]')] }] },
+      'messages[0].tool_calls[0].function.arguments',
+      'messages[0].tool_calls[0].function.arguments: must be JSON text of an object',
+    ],
+    [{ tools: [{ type: 'function' }] }, 'tools[0].function', 'tools[0].function: is required'],
+    [
+      { tools: [{ type: 'web_search' }] },
+      'tools[0].type',
+      'tools[0].type: must be "function": this server runs no tools of its own',
+    ],
+    [
+      { tools: [tool('a b')] },
+      'tools[0].function.name',
+      'tools[0].function.name: must be 1 to 64 letters, digits, underscores, dots or dashes',
+    ],
+    [{ tools: [tool('f'), tool('f')] }, 'tools', 'tools: must have names that differ'],
+    [{ tool_choice: 'required' }, 'tool_choice', 'tool_choice: is only allowed when `tools` are given'],
+    [
+      { tools: [tool('f')], tool_choice: { type: 'function', function: { name: 'g' } } },
+      'tool_choice',
+      'tool_choice: names the function `g`, which is not among the tools',
+    ],
+    [
+      { continue_final_message: true, add_generation_prompt: true },
+      'continue_final_message',
+      'continue_final_message: is only allowed when `add_generation_prompt` is not true',
+    ],
     [{ functions: [{}] }, ...unsupported('functions', ' or set it to []')],
     [{ response_format: { type: 'json_object' } }, ...unsupported('response_format', ' or set it to {"type":"text"}')],
     [{ audio: { voice: 'x' } }, ...unsupported('audio')],
@@ -128,12 +161,8 @@ describe('a field of a completion that is wrong is named, with what is allowed',
     [{ logprobs: 21 }, 'logprobs', 'logprobs: must be <= 20'],
     [{ logprobs: true }, 'logprobs', 'logprobs: must be a number'],
     [{ suffix: 'x' }, ...unsupported('suffix', ' or set it to ""')],
-    [
-      { best_of: 3 },
-      'best_of',
-      'best_of: is not supported by this server: leave it out or set it to the value of `n`',
-      'unsupported_parameter',
-    ],
+    [{ best_of: 1, n: 2 }, 'best_of', 'best_of: must not be less than `n`'],
+    [{ best_of: 2, stream: true }, 'best_of', 'best_of: cannot be more than `n` when `stream` is true'],
     [
       { echo: true, logprobs: 1 },
       'echo',

@@ -2,11 +2,13 @@ import {
   type GeneratedToken,
   type Generation,
   type GenerationEvent,
+  type GenerationFinish,
   type GenerationRequest,
   ModelNotFoundError,
   type ServedModel,
   type Serving,
   type ServingState,
+  type ToolCallDelta,
 } from '../../src/serving/index.js';
 
 export const fakeModel: ServedModel = {
@@ -168,9 +170,27 @@ export function delta(choice: number, text: string, alternatives?: number): Gene
   return { type: 'delta', choice, text, reasoning: '', toolCalls: [], tokens };
 }
 
+/** What the model thinks. */
+export function thought(choice: number, reasoning: string): GenerationEvent {
+  return { type: 'delta', choice, text: '', reasoning, toolCalls: [], tokens: [] };
+}
+
+/** Pieces of one tool call, each an event of its own; the first one names the function. */
+export function call(choice: number, index: number, name: string, ...pieces: string[]): GenerationEvent[] {
+  const first: ToolCallDelta = { index, id: `call_${index}`, name, arguments: '' };
+  return [first, ...pieces.map((json) => ({ index, arguments: json }))].map((delta) => ({
+    type: 'delta',
+    choice,
+    text: '',
+    reasoning: '',
+    toolCalls: [delta],
+    tokens: [],
+  }));
+}
+
 export function finish(
   choice: number,
-  reason: 'stop' | 'length' | 'abort' | 'error',
+  reason: GenerationFinish['reason'],
   stopReason: string | number | null = null,
 ): GenerationEvent {
   return { type: 'finish', choice, reason, stopReason };

@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import type { ChatMessage, GenerationRequest } from '../../serving/index.js';
+import type { GenerationDelta, GenerationRequest, ToolCallDelta } from '../../serving/index.js';
 import type { ApiContext } from '../context.js';
 import { answerHead } from './answer-head.js';
-import { ChatCompletion, type ChatCompletionBody, ChatCompletionRequest, type WireMessage } from './chat-schemas.js';
+import { ChatCompletion, type ChatCompletionBody, ChatCompletionRequest } from './chat-schemas.js';
 import { type ChunkWriter, chunkWriter } from './chunks.js';
 import { toChatLogprobs } from './logprobs.js';
+import { toChatMessage } from './message-schemas.js';
 import { toGenerationOptions } from './sampling.js';
 import { errorResponses } from './schemas.js';
 import { type EventWriter, streamEvents } from './sse.js';
-import { collect, type Submission, submit, toWireFinish } from './submission.js';
+import { type ChoiceEnd, type CollectedCall, collect, type Submission, submit, toWireFinish } from './submission.js';
+import { toToolUse } from './tool-schemas.js';
 import { toWireUsage } from './usage.js';
 
 const route = createRoute({
@@ -31,17 +33,38 @@ export function chatCompletions(context: ApiContext): OpenAPIHono {
   return new OpenAPIHono().openapi(route, async (c) => {
     const body = c.req.valid('json');
     const id = `chatcmpl-${randomUUID().replaceAll('-', '')}`;
-    const withLogprobs = body.logprobs === true;
+    const shape = answerShape(body);
     const submission = await submit(context, [toGenerationRequest(id, body)], body.n ?? 1, c.req.raw.signal);
 
     if (body.stream) {
-      const head = answerHead(id, 'chat.completion.chunk', submission.model);
+      const head = { ...answerHead(id, 'chat.completion.chunk', submission.model), ...tierOf(body) };
       const chunk = chunkWriter(head, body.stream_options ?? {}, submission.usage);
-      return streamEvents(c, submission, chunkEvents(chunk, withLogprobs), context.logger);
+      return streamEvents(c, submission, chunkEvents(chunk, shape), context.logger);
     }
-    const head = answerHead(id, 'chat.completion', submission.model);
-    return c.json({ ...head, ...(await wholeAnswer(submission, withLogprobs)) }, 200);
+    const head = { ...answerHead(id, 'chat.completion', submission.model), ...tierOf(body) };
+    return c.json({ ...head, ...(await wholeAnswer(submission, shape)) }, 200);
   });
+}
+
+/** Said to those who asked for a tier. */
+function tierOf({ service_tier }: ChatCompletionBody) {
+  return service_tier == null ? {} : { service_tier: 'default' as const };
+}
+
+/** What an answer shows of what was generated. */
+interface AnswerShape {
+  logprobs: boolean;
+  reasoning: boolean;
+  /** The client chose the tool: OpenAI then calls the end a `stop`, as the model did not decide to call. */
+  callIsStop: boolean;
+}
+
+function answerShape(body: ChatCompletionBody): AnswerShape {
+  return {
+    logprobs: body.logprobs === true,
+    reasoning: body.include_reasoning !== false,
+    callIsStop: typeof body.tool_choice === 'object' && body.tool_choice !== null,
+  };
 }
 
 function toGenerationRequest(id: string, body: ChatCompletionBody): GenerationRequest {
@@ -53,6 +76,7 @@ function toGenerationRequest(id: string, body: ChatCompletionBody): GenerationRe
       kind: 'chat',
       messages: body.messages.map(toChatMessage),
       addGenerationPrompt: body.add_generation_prompt ?? undefined,
+      continueFinalMessage: body.continue_final_message ?? undefined,
       templateArguments: toTemplateArguments(body),
     },
     sampling: {
@@ -60,44 +84,55 @@ function toGenerationRequest(id: string, body: ChatCompletionBody): GenerationRe
       maxTokens: body.max_completion_tokens ?? options.sampling.maxTokens,
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
     },
+    tools: toToolUse(body),
+    separateReasoning: body.reasoning_format !== 'none',
   };
 }
 
-function toChatMessage(message: WireMessage): ChatMessage {
+function toTemplateArguments({ reasoning_effort: effort, documents, chat_template_kwargs }: ChatCompletionBody) {
   return {
-    // OpenAI's newer name of the system role; templates of open models know only the older one.
-    role: message.role === 'developer' ? 'system' : message.role,
-    content: toText(message.content),
-    ...(message.name != null && { name: message.name }),
+    ...(effort != null && { reasoning_effort: effort }),
+    ...(effort === 'none' && { enable_thinking: false }),
+    ...(documents != null && { documents }),
+    ...chat_template_kwargs,
   };
 }
 
-/** Parts are joined by line breaks, as vLLM and llama-server do for templates that know only strings. */
-function toText(content: WireMessage['content']): string {
-  if (content == null) return '';
-  return typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
-}
-
-function toTemplateArguments(body: ChatCompletionBody): Record<string, unknown> | undefined {
-  if (body.reasoning_effort == null) return body.chat_template_kwargs ?? undefined;
-  return { reasoning_effort: body.reasoning_effort, ...body.chat_template_kwargs };
-}
-
-async function wholeAnswer(submission: Submission, withLogprobs: boolean) {
+async function wholeAnswer(submission: Submission, shape: AnswerShape) {
   const choices = await collect(submission);
   return {
-    choices: choices.map(({ text, tokens, end }) => ({
+    choices: choices.map(({ text, reasoning, toolCalls, tokens, end }) => ({
       index: end.choice,
-      message: { role: 'assistant' as const, content: text, refusal: null },
-      logprobs: withLogprobs ? toChatLogprobs(tokens) : null,
-      ...toWireFinish(end),
+      message: {
+        role: 'assistant' as const,
+        content: text === '' && toolCalls.length > 0 ? null : text,
+        ...(shape.reasoning && reasoning !== '' && { reasoning_content: reasoning }),
+        ...(toolCalls.length > 0 && { tool_calls: toolCalls.map(toWireCall) }),
+        refusal: null,
+      },
+      logprobs: shape.logprobs ? toChatLogprobs(tokens) : null,
+      ...toChatFinish(end, shape),
     })),
     usage: toWireUsage(submission.usage()),
   };
 }
 
+function toWireCall({ id, name, arguments: json }: CollectedCall) {
+  return { id, type: 'function' as const, function: { name, arguments: json } };
+}
+
+function toWireCallDelta({ index, id, name, arguments: json }: ToolCallDelta) {
+  if (id === undefined) return { index, function: { arguments: json } };
+  return { index, id, type: 'function', function: { name, arguments: json } };
+}
+
+function toChatFinish(end: ChoiceEnd, { callIsStop }: AnswerShape) {
+  const finish = toWireFinish(end);
+  return callIsStop && finish.finish_reason === 'tool_calls' ? { ...finish, finish_reason: 'stop' as const } : finish;
+}
+
 /** Each choice begins with a chunk that has its role, and ends with one that has its finish reason. */
-function chunkEvents(chunk: ChunkWriter, withLogprobs: boolean): EventWriter {
+function chunkEvents(chunk: ChunkWriter, shape: AnswerShape): EventWriter {
   const begun = new Set<number>();
 
   function begin(index: number): string {
@@ -107,16 +142,30 @@ function chunkEvents(chunk: ChunkWriter, withLogprobs: boolean): EventWriter {
     return chunk.choice(`{"index":${index},"delta":${role},"logprobs":null,"finish_reason":null}`);
   }
 
+  /** The delta as JSON, or '' where it has nothing to say. */
+  function deltaOf({ text, reasoning, toolCalls, tokens }: GenerationDelta): string {
+    // Nearly every delta is text alone: this line is as hot as the API gets.
+    if (reasoning === '' && toolCalls.length === 0) {
+      return text === '' && tokens.length === 0 ? '' : `{"content":${JSON.stringify(text)}}`;
+    }
+    const delta = {
+      ...(shape.reasoning && reasoning !== '' && { reasoning_content: reasoning }),
+      ...(text !== '' && { content: text }),
+      ...(toolCalls.length > 0 && { tool_calls: toolCalls.map(toWireCallDelta) }),
+    };
+    return Object.keys(delta).length === 0 && tokens.length === 0 ? '' : JSON.stringify(delta);
+  }
+
   return {
     event(event) {
       const index = event.choice;
       if (event.type === 'finish') {
-        const finish = JSON.stringify(toWireFinish(event)).slice(1);
+        const finish = JSON.stringify(toChatFinish(event, shape)).slice(1);
         return begin(index) + chunk.choice(`{"index":${index},"delta":{},"logprobs":null,${finish}`);
       }
-      if (event.text === '' && event.tokens.length === 0) return '';
-      const delta = `{"content":${JSON.stringify(event.text)}}`;
-      const logprobs = withLogprobs ? JSON.stringify(toChatLogprobs(event.tokens)) : 'null';
+      const delta = deltaOf(event);
+      if (delta === '') return '';
+      const logprobs = shape.logprobs ? JSON.stringify(toChatLogprobs(event.tokens)) : 'null';
       return (
         begin(index) + chunk.choice(`{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":null}`)
       );

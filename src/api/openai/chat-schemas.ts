@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { messageSchema } from './message-schemas.js';
 import {
   boundedArray,
   commonFields,
@@ -8,83 +9,75 @@ import {
   refuseUnsupported,
   responseFields,
 } from './schemas.js';
+import { Tool, ToolChoice } from './tool-schemas.js';
 
-/** Bounded so that messages times parts stays small; see `boundedArray`. */
-const MAX_CONTENT_PARTS = 128;
-
-const TextPart = z
-  .looseObject({
-    type: z.literal('text', { error: 'this model is text-only: the only content parts it takes are of type "text"' }),
-    text: z.string(),
-  })
-  .openapi('TextPart');
-
-const Message = z
-  .looseObject({
-    role: z
-      .string()
-      .min(1)
-      .describe('`system`, `developer` (the same), `user`, `assistant`, or what the template knows.'),
-    content: z
-      .union([z.string(), boundedArray(TextPart, { max: MAX_CONTENT_PARTS })], {
-        error: `must be a string or a list of up to ${MAX_CONTENT_PARTS} content parts`,
-      })
-      .nullish(),
-    name: z.string().nullish(),
-  })
-  .superRefine((message, context) => {
-    const refuse = (field: string, what: string): void => {
-      context.addIssue({
-        code: 'custom',
-        path: [field],
-        message: `${what} are not supported by this server yet`,
-        params: { code: 'unsupported_parameter' },
-      });
-    };
-    if (message.role === 'tool' || message.role === 'function') refuse('role', `messages of role "${message.role}"`);
-    if (Array.isArray(message.tool_calls) && message.tool_calls.length > 0) refuse('tool_calls', 'tool calls');
-    if (message.function_call != null) refuse('function_call', 'function calls');
-    if (message.audio != null) refuse('audio', 'audio messages');
-  })
-  .openapi('ChatMessage');
-
-export type WireMessage = z.infer<typeof Message>;
+const MAX_TOOLS = 128;
 
 export const ChatCompletionRequest = z
   .looseObject({
     ...commonFields,
-    messages: boundedArray(Message, { min: 1, max: MAX_ITEMS }),
+    messages: boundedArray(messageSchema, { min: 1, max: MAX_ITEMS }),
     max_completion_tokens: z.int().min(1).nullish().describe('The newer name of `max_tokens`; it wins.'),
     logprobs: z.boolean().nullish().describe('Return the log-probabilities of the chosen tokens.'),
     top_logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().describe('Alternatives to return for each token.'),
+    tools: boundedArray(Tool, { max: MAX_TOOLS }).nullish().describe('Functions that the model may call.'),
+    tool_choice: ToolChoice.nullish().describe('Whether it may (`auto`, the default with tools), must not or must.'),
+    parallel_tool_calls: z.boolean().nullish().describe('Allow several calls in one answer (default true).'),
     add_generation_prompt: z.boolean().nullish().describe('Begin the answer in the chat template (default true).'),
-    chat_template_kwargs: z.record(z.string(), z.unknown()).nullish().describe('Arguments for the chat template.'),
-    reasoning_effort: z.string().nullish().describe('Handed to the chat template under this name.'),
+    continue_final_message: z.boolean().nullish().describe('Go on with the last message instead of a new one (vLLM).'),
+    documents: z.array(z.record(z.string(), z.unknown())).nullish().describe('Handed to the chat template.'),
+    chat_template_kwargs: z
+      .record(z.string(), z.unknown())
+      .nullish()
+      .describe('Arguments for the chat template, e.g. `{"enable_thinking": false}`.'),
+    reasoning_effort: z
+      .string()
+      .nullish()
+      .describe('Handed to the chat template; `none` also as `enable_thinking: false`.'),
+    include_reasoning: z.boolean().nullish().describe('Return what the model thought (vLLM; default true).'),
+    reasoning_format: z
+      .enum(['auto', 'none', 'deepseek'])
+      .nullish()
+      .describe('`none` leaves reasoning, with its markup, in the content (llama-server).'),
+    metadata: z.record(z.string(), z.unknown()).nullish().describe('Accepted, without effect.'),
+    service_tier: z.string().nullish().describe('Accepted, without effect: there is one tier, `default`.'),
+    prompt_cache_key: z.string().nullish().describe('Accepted, without effect: every prefix is found anyway.'),
+    safety_identifier: z.string().nullish().describe('Accepted, without effect.'),
   })
   .superRefine(
     refuseUnsupported({
-      tools: [[]],
-      tool_choice: ['none', 'auto'],
       functions: [[]],
       function_call: ['none', 'auto'],
       modalities: [['text']],
       audio: [],
+      prediction: [],
       moderation: [],
       web_search_options: [],
       verbosity: ['medium'],
       store: [false],
-      service_tier: ['auto', 'default'],
       echo: [false],
-      continue_final_message: [false],
       add_special_tokens: [false],
       chat_template: [],
-      documents: [[]],
     }),
   )
   .superRefine((body, context) => {
+    const refuse = (field: string, message: string): void => {
+      context.addIssue({ code: 'custom', path: [field], message });
+    };
     if (body.top_logprobs != null && body.logprobs !== true) {
-      context.addIssue({ code: 'custom', path: ['top_logprobs'], message: 'is only allowed when `logprobs` is true' });
+      refuse('top_logprobs', 'is only allowed when `logprobs` is true');
     }
+    if (body.continue_final_message && body.add_generation_prompt) {
+      refuse('continue_final_message', 'is only allowed when `add_generation_prompt` is not true');
+    }
+    const names = body.tools?.map((tool) => tool.function.name) ?? [];
+    const choice = body.tool_choice;
+    if (names.length === 0 && choice != null && choice !== 'none' && choice !== 'auto') {
+      refuse('tool_choice', 'is only allowed when `tools` are given');
+    } else if (typeof choice === 'object' && choice !== null && !names.includes(choice.function.name)) {
+      refuse('tool_choice', `names the function \`${choice.function.name}\`, which is not among the tools`);
+    }
+    if (new Set(names).size < names.length) refuse('tools', 'must have names that differ');
   })
   .openapi('ChatCompletionRequest');
 
@@ -99,14 +92,29 @@ const Logprobs = z
   })
   .openapi('ChatLogprobs');
 
+const ToolCall = z
+  .object({
+    id: z.string(),
+    type: z.literal('function'),
+    function: z.object({ name: z.string(), arguments: z.string().describe('JSON.') }),
+  })
+  .openapi('ToolCall');
+
 export const ChatCompletion = z
   .object({
     ...responseFields,
     object: z.literal('chat.completion'),
+    service_tier: z.literal('default').optional().describe('Where the request has one.'),
     choices: z.array(
       z.object({
         index: z.int(),
-        message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
+        message: z.object({
+          role: z.literal('assistant'),
+          content: z.string().nullable().describe('null where there are tool calls and nothing else.'),
+          reasoning_content: z.string().optional().describe('What the model thought before it answered.'),
+          tool_calls: z.array(ToolCall).optional(),
+          refusal: z.null(),
+        }),
         logprobs: Logprobs.nullable(),
         ...finishFields,
       }),

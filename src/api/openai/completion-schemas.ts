@@ -35,7 +35,12 @@ export const CompletionRequest = z
     ...commonFields,
     prompt: PromptField,
     echo: z.boolean().nullish().describe('Begin the text with the prompt.'),
-    best_of: z.int().nullish().describe('Only the value of `n` is supported.'),
+    best_of: z
+      .int()
+      .min(1)
+      .max(128)
+      .nullish()
+      .describe('Generate so many choices and return the `n` whose tokens are likeliest on average.'),
     logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().describe('Log-probabilities, with this many alternatives.'),
   })
   .superRefine(refuseUnsupported({ suffix: [''], add_special_tokens: [true] }))
@@ -43,8 +48,12 @@ export const CompletionRequest = z
     const refuse = (field: string, message: string): void => {
       context.addIssue({ code: 'custom', path: [field], message, params: { code: 'unsupported_parameter' } });
     };
-    if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
-      refuse('best_of', 'is not supported by this server: leave it out or set it to the value of `n`');
+    const n = body.n ?? 1;
+    if (body.best_of != null && body.best_of < n) {
+      context.addIssue({ code: 'custom', path: ['best_of'], message: 'must not be less than `n`' });
+    }
+    if (body.best_of != null && body.best_of > n && body.stream) {
+      context.addIssue({ code: 'custom', path: ['best_of'], message: 'cannot be more than `n` when `stream` is true' });
     }
     if (!body.echo) return;
     if (body.logprobs != null) refuse('echo', 'together with `logprobs` is not supported by this server');

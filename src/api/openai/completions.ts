@@ -9,7 +9,7 @@ import { toCompletionLogprobs } from './logprobs.js';
 import { toGenerationOptions } from './sampling.js';
 import { errorResponses } from './schemas.js';
 import { type EventWriter, streamEvents } from './sse.js';
-import { collect, type Submission, submit, toWireFinish } from './submission.js';
+import { type Choice, collect, submit, toWireFinish } from './submission.js';
 import { toWireUsage } from './usage.js';
 
 /** OpenAI's and vLLM's; chat completions have none. */
@@ -37,7 +37,7 @@ export function completions(context: ApiContext): OpenAPIHono {
     const n = body.n ?? 1;
     const prompts = toPrompts(body.prompt);
     const requests = prompts.map((prompt, i) => toGenerationRequest(`${id}-${i}`, prompt, body));
-    const submission = await submit(context, requests, n, c.req.raw.signal);
+    const submission = await submit(context, requests, body.best_of ?? n, c.req.raw.signal);
 
     const head = answerHead(id, 'text_completion', submission.model);
     const echoes = prompts.flatMap((prompt) => new Array<string>(n).fill(echo(prompt, body)));
@@ -46,7 +46,9 @@ export function completions(context: ApiContext): OpenAPIHono {
       const chunk = chunkWriter(head, body.stream_options ?? {}, submission.usage);
       return streamEvents(c, submission, chunkEvents(chunk, echoes, withLogprobs), context.logger);
     }
-    return c.json({ ...head, ...(await wholeAnswer(submission, echoes, withLogprobs)) }, 200);
+    const choices = bestOf(await collect(submission), body.best_of ?? n, n);
+    const usage = toWireUsage(submission.usage());
+    return c.json({ ...head, choices: choices.map(toWireChoice(echoes, withLogprobs)), usage }, 200);
   });
 }
 
@@ -58,14 +60,18 @@ function toPrompts(prompt: WirePrompt): Prompt[] {
 
 function toGenerationRequest(id: string, prompt: Prompt, body: CompletionBody): GenerationRequest {
   const options = toGenerationOptions(body);
+  const n = body.best_of ?? body.n ?? 1;
+  // To find the best, tokens need their log-probabilities.
+  const logprobs = body.logprobs ?? (n > (body.n ?? 1) ? 0 : null);
   return {
     ...options,
     id,
     prompt,
+    n,
     sampling: {
       ...options.sampling,
       maxTokens: body.max_tokens ?? DEFAULT_MAX_TOKENS,
-      logprobs: body.logprobs ?? null,
+      logprobs,
     },
   };
 }
@@ -75,17 +81,33 @@ function echo(prompt: Prompt, body: CompletionBody): string {
   return body.echo && prompt.kind === 'text' ? prompt.text : '';
 }
 
-async function wholeAnswer(submission: Submission, echoes: readonly string[], withLogprobs: boolean) {
-  const choices = await collect(submission);
-  return {
-    choices: choices.map(({ text, tokens, end }) => ({
-      text: echoes[end.choice] + text,
-      index: end.choice,
-      logprobs: withLogprobs ? toCompletionLogprobs(tokens, 0).logprobs : null,
-      ...toWireFinish(end),
-    })),
-    usage: toWireUsage(submission.usage()),
-  };
+/**
+ * Of each prompt's `generated` choices the `n` with the highest mean log-probability, best first, which get the indices
+ * that `n` choices for each prompt have.
+ */
+function bestOf(choices: Choice[], generated: number, n: number): Choice[] {
+  if (generated === n) return choices;
+  return Array.from({ length: choices.length / generated }, (_, prompt) =>
+    choices
+      .slice(prompt * generated, (prompt + 1) * generated)
+      .sort((a, b) => meanLogprob(b) - meanLogprob(a))
+      .slice(0, n)
+      .map((choice, i) => ({ ...choice, end: { ...choice.end, choice: prompt * n + i } })),
+  ).flat();
+}
+
+function meanLogprob({ tokens }: Choice): number {
+  return tokens.reduce((sum, { logprob }) => sum + logprob, 0) / Math.max(1, tokens.length);
+}
+
+/** @param echoes Text that a choice begins with, by index. */
+function toWireChoice(echoes: readonly string[], withLogprobs: boolean) {
+  return ({ text, tokens, end }: Choice) => ({
+    text: echoes[end.choice] + text,
+    index: end.choice,
+    logprobs: withLogprobs ? toCompletionLogprobs(tokens, 0).logprobs : null,
+    ...toWireFinish(end),
+  });
 }
 
 /** @param echoes Text that a choice begins with, by index. */

@@ -106,16 +106,30 @@ function sumUsage(generations: readonly Generation[]): Usage {
   return sum;
 }
 
+/** A tool call from its first delta to its last. */
+export interface CollectedCall {
+  id: string;
+  name: string;
+  /** JSON text. */
+  arguments: string;
+}
+
 export interface Choice {
   text: string;
+  reasoning: string;
+  toolCalls: CollectedCall[];
   tokens: GeneratedToken[];
   end: ChoiceEnd;
 }
 
 /** Waits for the whole answer; choices are in the order of their index. */
 export async function collect(submission: Submission): Promise<Choice[]> {
-  const texts = new Array<string>(submission.choices).fill('');
-  const tokens = Array.from(texts, (): GeneratedToken[] => []);
+  const answers = Array.from({ length: submission.choices }, () => ({
+    text: '',
+    reasoning: '',
+    toolCalls: [] as CollectedCall[],
+    tokens: [] as GeneratedToken[],
+  }));
   const ends: ChoiceEnd[] = [];
   try {
     for await (const event of submission.events) {
@@ -124,18 +138,20 @@ export async function collect(submission: Submission): Promise<Choice[]> {
         ends.push(taken);
         continue;
       }
-      texts[taken.choice] += taken.text;
-      for (const token of taken.tokens) (tokens[taken.choice] as GeneratedToken[]).push(token);
+      const answer = answers[taken.choice]!;
+      answer.text += taken.text;
+      answer.reasoning += taken.reasoning;
+      for (const token of taken.tokens) answer.tokens.push(token);
+      for (const { index, id = '', name = '', arguments: json } of taken.toolCalls) {
+        answer.toolCalls[index] ??= { id, name, arguments: '' };
+        answer.toolCalls[index].arguments += json;
+      }
     }
   } finally {
     submission.end();
   }
   ends.sort((a, b) => a.choice - b.choice);
-  return ends.map((end) => ({
-    text: texts[end.choice] as string,
-    tokens: tokens[end.choice] as GeneratedToken[],
-    end,
-  }));
+  return ends.map((end) => ({ ...answers[end.choice]!, end }));
 }
 
 /** The fields that say how a choice ended; `stop_reason` is vLLM's. */
