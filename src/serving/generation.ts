@@ -130,9 +130,9 @@ function outputMarkup(
   rendered: string,
 ): OutputMarkup | undefined {
   if (format === undefined || prompt.kind !== 'chat') return undefined;
-  const toolNames = tools === undefined || tools.choice === 'none' ? [] : tools.definitions.map(({ name }) => name);
+  const callable = tools === undefined || tools.choice === 'none' ? [] : tools.definitions;
   return {
-    parser: format.createParser({ toolNames, separateReasoning, promptEnd: rendered }),
+    parser: format.createParser({ tools: callable, separateReasoning, promptEnd: rendered }),
     tokens: new Set(format.markupTokens.flatMap((text) => tokenizer.specialToken(text) ?? [])),
   };
 }

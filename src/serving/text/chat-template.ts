@@ -1,6 +1,7 @@
 import { Template } from '@huggingface/jinja';
 import { RequestError } from '../errors.js';
-import type { Prompt, ToolUse } from '../types.js';
+import type { ChatMessage, Prompt, ToolDefinition, ToolUse } from '../types.js';
+import { templateKnowsTools, withoutSystemMessage, withToolsAsText } from './formats/index.js';
 import { decodeUtf8, type Vocabulary } from './tokenizer.js';
 
 export type ChatPrompt = Omit<Extract<Prompt, { kind: 'chat' }>, 'kind'>;
@@ -9,7 +10,8 @@ export interface ChatTemplate {
   /**
    * The prompt ends where the assistant's answer begins, unless `addGenerationPrompt` is false, or goes on with
    * `continueFinalMessage`.
-   * @param tools Told to the model unless the choice is `none`.
+   * @param tools Told to the model unless the choice is `none`. A template that knows no tools gets them, and calls and
+   * results among the messages, as text.
    * @throws RequestError when the template refuses the messages or cannot render them.
    */
   render(prompt: ChatPrompt, tools?: ToolUse): string;
@@ -53,17 +55,40 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
     eos_token: tokenText(vocabulary, vocabulary.eos),
   };
 
+  const knowsTools = templateKnowsTools(text);
+
+  function render(
+    messages: readonly ChatMessage[],
+    { addGenerationPrompt = true, continueFinalMessage, templateArguments }: Omit<ChatPrompt, 'messages'>,
+    tools: readonly ToolDefinition[],
+  ): string {
+    return template.render({
+      ...templateArguments,
+      ...specialTokens,
+      messages,
+      // Templates ask `if tools`, or `tools is not none`: both are false for null as in Hugging Face's environment.
+      tools: toTemplateTools(tools),
+      add_generation_prompt: addGenerationPrompt && !continueFinalMessage,
+    });
+  }
+
+  /** For a template that knows no tools. A few know no system's message either, and say so by failing. */
+  function renderToolsAsText(prompt: ChatPrompt, tools: readonly ToolDefinition[]): string {
+    const messages = withToolsAsText(prompt.messages, tools);
+    try {
+      return render(messages, prompt, []);
+    } catch (error) {
+      if (tools.length === 0 || prompt.messages[0]?.role === 'system') throw error;
+      return render(withoutSystemMessage(messages), prompt, []);
+    }
+  }
+
   return {
-    render({ messages, addGenerationPrompt = true, continueFinalMessage = false, templateArguments }, tools) {
+    render(prompt, toolUse) {
+      const { messages, continueFinalMessage = false } = prompt;
+      const tools = toolUse === undefined || toolUse.choice === 'none' ? [] : toolUse.definitions;
       try {
-        const rendered = template.render({
-          ...templateArguments,
-          ...specialTokens,
-          messages,
-          // Templates ask `if tools`, or `tools is not none`: both are false for null as in Hugging Face's environment.
-          tools: toTemplateTools(tools),
-          add_generation_prompt: addGenerationPrompt && !continueFinalMessage,
-        });
+        const rendered = knowsTools ? render(messages, prompt, tools) : renderToolsAsText(prompt, tools);
         return continueFinalMessage ? cutAfterContent(rendered, messages.at(-1)?.content ?? '') : rendered;
       } catch (error) {
         if (error instanceof RequestError) throw error;
@@ -78,9 +103,9 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
 }
 
 /** In OpenAI's shape, as Hugging Face's templates expect them. */
-function toTemplateTools(tools: ToolUse | undefined): unknown[] | null {
-  if (tools === undefined || tools.choice === 'none' || tools.definitions.length === 0) return null;
-  return tools.definitions.map(({ name, description, parameters }) => ({
+function toTemplateTools(tools: readonly ToolDefinition[]): unknown[] | null {
+  if (tools.length === 0) return null;
+  return tools.map(({ name, description, parameters }) => ({
     type: 'function',
     function: { name, description: description ?? '', parameters: parameters ?? { type: 'object', properties: {} } },
   }));

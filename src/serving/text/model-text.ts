@@ -1,5 +1,6 @@
 import { loadLlama } from '../../llama/index.js';
 import { type ChatTemplate, createChatTemplate } from './chat-template.js';
+import { detectOutputFormat } from './formats/index.js';
 import type { OutputFormat } from './output-format.js';
 import { createTokenizer, type Tokenizer } from './tokenizer.js';
 
@@ -18,9 +19,11 @@ export interface ModelText {
  */
 export function loadModelText(path: string): ModelText {
   const model = loadLlama({ device: 'cpu' }).loadModel(path, { vocabOnly: true });
+  const templateSource = model.chatTemplate();
   return {
     tokenizer: createTokenizer(model.vocab),
-    template: createChatTemplate(model.chatTemplate(), model.vocab),
+    template: createChatTemplate(templateSource, model.vocab),
+    format: detectOutputFormat(templateSource),
     dispose: () => model.dispose(),
   };
 }

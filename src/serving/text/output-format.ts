@@ -1,4 +1,4 @@
-import type { ToolCallDelta, ToolUse } from '../types.js';
+import type { ToolCallDelta, ToolDefinition, ToolUse } from '../types.js';
 
 /** What a piece of generated text was. */
 export interface ParsedText {
@@ -21,12 +21,14 @@ export interface OutputParser {
 }
 
 export interface OutputParserOptions {
-  /** Names of the tools that may be called; none: markup of calls is text. */
-  toolNames: readonly string[];
+  /** The tools that may be called; none: markup of calls is text. */
+  tools: readonly ToolDefinition[];
   /** Whether to tell reasoning from text. */
   separateReasoning: boolean;
   /** The rendered prompt up to where the answer begins: it may have opened the reasoning already. */
   promptEnd: string;
+  /** Makes the ids of calls; left out: random ones of the format's own kind. */
+  createCallId?: () => string;
 }
 
 /** How the models of one family write reasoning and tool calls. */

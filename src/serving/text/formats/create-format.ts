@@ -1,0 +1,107 @@
+import type { OutputFormat, OutputParser, OutputParserOptions } from '../output-format.js';
+import { type AnswerOutput, createAnswerOutput, createCallId } from './answer-output.js';
+import type { CallSink, CallSyntax } from './call-syntax.js';
+import { callsFormat } from './call-tags.js';
+import { isReasoningOpen, type ReasoningSyntax, readReasoning, withReasoning } from './reasoning.js';
+import { createTextInput, type Reading, type TextInput } from './text-input.js';
+
+export interface FormatParts {
+  name: string;
+  calls: CallSyntax;
+  reasoning: ReasoningSyntax;
+  /** Default: as OpenAI's. */
+  createCallId?: () => string;
+}
+
+/** A format whose answers are reasoning, then text with calls in it. */
+export function createFormat({ name, calls, reasoning, ...ids }: FormatParts): OutputFormat {
+  return {
+    name,
+    markupTokens: [...new Set([reasoning.open, reasoning.close, ...calls.markupTokens])],
+    createParser: (options) =>
+      createParser(options, ids.createCallId, (input, output) => readAnswer(input, output, reasoning, calls, options)),
+    toolCallTag: (tools, promptEnd) => ({ ...withReasoning(reasoning, callsFormat(calls.tags, tools), promptEnd) }),
+  };
+}
+
+/** Runs a routine that reads the whole of an answer. */
+export function createParser(
+  options: OutputParserOptions,
+  createId: (() => string) | undefined,
+  read: (input: TextInput, output: AnswerOutput) => Reading<void>,
+): OutputParser {
+  const input = createTextInput();
+  const output = createAnswerOutput(options.createCallId ?? createId ?? createCallId, options.tools.length > 0);
+  const reading = read(input, output);
+  return {
+    push(text) {
+      input.append(text);
+      reading.next();
+      return output.take();
+    },
+    finish() {
+      input.end();
+      reading.next();
+      output.end();
+      return output.take();
+    },
+  };
+}
+
+function* readAnswer(
+  input: TextInput,
+  output: AnswerOutput,
+  reasoning: ReasoningSyntax,
+  syntax: CallSyntax,
+  { tools, promptEnd, separateReasoning }: OutputParserOptions,
+): Reading<void> {
+  yield* readReasoning(reasoning, input, output, isReasoningOpen(reasoning, promptEnd), separateReasoning);
+  if (tools.length === 0) {
+    yield* input.until([], output.text);
+    return;
+  }
+
+  let started = false;
+  const calls: CallSink = {
+    start(name) {
+      input.release();
+      started = true;
+      output.startCall(name);
+    },
+    arguments: output.callArguments,
+    markup: () => input.release(),
+    text: output.text,
+    tool: (name) => tools.find((tool) => tool.name === name),
+  };
+
+  if (syntax.readBare !== undefined) {
+    input.hold();
+    yield* syntax.readBare(input, calls);
+    output.text(input.release());
+  }
+  while (true) {
+    const opener = yield* input.until(syntax.openers, output.text);
+    if (opener === undefined) return;
+    started = false;
+    input.hold();
+    yield* syntax.read(input, calls, opener);
+    if (started) yield* readCloser(input, calls, syntax.closers);
+    const rest = input.release();
+    output.text(started ? rest : opener + rest);
+  }
+}
+
+/** Brackets too many behind a call are a slip that models often make, and no text. */
+function* readCloser(input: TextInput, calls: CallSink, closers: readonly string[]): Reading<void> {
+  input.hold();
+  yield* input.takeWhile(
+    (unit) => /[\s}\]]/.test(unit),
+    () => {},
+  );
+  for (const closer of closers) {
+    if (yield* input.accept(closer)) {
+      calls.markup();
+      return;
+    }
+  }
+}

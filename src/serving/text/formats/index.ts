@@ -1,0 +1,3 @@
+export { detectOutputFormat } from './detect.js';
+export { templateKnowsTools } from './template-source.js';
+export { withoutSystemMessage, withToolsAsText } from './tool-messages.js';

@@ -1,0 +1,75 @@
+import type { StructuralTagFormat } from '@mlc-ai/web-xgrammar';
+import type { AnswerOutput } from './answer-output.js';
+import type { Reading, TextInput } from './text-input.js';
+
+/** What a model writes around what it thinks before it answers. */
+export interface ReasoningSyntax {
+  readonly open: string;
+  readonly close: string;
+}
+
+export const THINK: ReasoningSyntax = { open: '<think>', close: '</think>' };
+
+/** Between any two turns of any template there is one of these. */
+const TURN = /<[|｜][^<>]*[|｜]>|\[\/?INST\]|<\/?s>|<(?:start|end)_of_turn>|<\/?turn\|?>/;
+
+/**
+ * Whether the prompt has begun the reasoning for the model. Someone may have written the marker in a message: then a
+ * turn ends behind it.
+ */
+export function isReasoningOpen({ open, close }: ReasoningSyntax, prompt: string): boolean {
+  const start = prompt.lastIndexOf(open);
+  if (start < 0) return false;
+  const behind = prompt.slice(start + open.length);
+  return !behind.includes(close) && !TURN.test(behind);
+}
+
+/**
+ * Reads the reasoning at the beginning of an answer, if there is any.
+ *
+ * @param separate Else the reasoning is text, with its markup: but still not looked into for calls.
+ */
+export function* readReasoning(
+  syntax: ReasoningSyntax,
+  input: TextInput,
+  output: AnswerOutput,
+  isOpen: boolean,
+  separate: boolean,
+): Reading<void> {
+  const { open, close } = syntax;
+  input.hold();
+  yield* input.skipSpace();
+  // Some models open once more what the prompt has opened already.
+  const opens = yield* input.accept(open);
+  const markup = input.release();
+  if (!opens && !isOpen) {
+    output.text(markup);
+    return;
+  }
+  if (!separate) {
+    output.text(markup);
+    const closed = yield* input.until([close], output.text);
+    output.text(closed ?? '');
+    return;
+  }
+  output.startReasoning();
+  if (!opens) output.reasoning(markup);
+  const closed = yield* input.until([close], output.reasoning);
+  if (closed !== undefined) output.endReasoning();
+}
+
+/** An answer of `format` with reasoning before it, where the prompt leaves that to the model. */
+export function withReasoning(
+  { open, close }: ReasoningSyntax,
+  format: StructuralTagFormat,
+  prompt: string,
+): StructuralTagFormat {
+  const isOpen = isReasoningOpen({ open, close }, prompt);
+  const space: StructuralTagFormat = { type: 'regex', pattern: '[ \\n]{0,4}' };
+  const reasoned: StructuralTagFormat = {
+    type: 'sequence',
+    elements: [{ type: 'tag', begin: isOpen ? '' : open, content: { type: 'any_text' }, end: close }, space, format],
+  };
+  if (isOpen) return reasoned;
+  return prompt.trimEnd().endsWith(close) ? format : { type: 'or', elements: [reasoned, format] };
+}

@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { detectOutputFormat } from '../../src/serving/text/formats/index.js';
+import type { OutputParserOptions } from '../../src/serving/text/output-format.js';
+import { RECORDED, TOOLS } from '../support/recorded-answers/index.js';
+
+interface Answer {
+  text: string;
+  reasoning: string;
+  calls: { name: string; args: string; id: string }[];
+}
+
+/** All that a parser makes of an answer that comes in `pieces`. */
+function parse(template: string, pieces: readonly string[], options: Partial<OutputParserOptions> = {}): Answer {
+  let ids = 0;
+  const parser = detectOutputFormat(template).createParser({
+    tools: TOOLS,
+    separateReasoning: true,
+    promptEnd: '',
+    createCallId: () => `id${ids++}`,
+    ...options,
+  });
+  const answer: Answer = { text: '', reasoning: '', calls: [] };
+  const parsed = pieces.map((piece) => parser.push(piece));
+  for (const { text, reasoning, toolCalls } of [...parsed, parser.finish()]) {
+    answer.text += text;
+    answer.reasoning += reasoning;
+    for (const { index, id, name, arguments: args } of toolCalls) {
+      if (index === answer.calls.length) answer.calls.push({ name: name ?? '', id: id ?? '', args: '' });
+      expect(index, 'calls come in order').toBe(answer.calls.length - 1);
+      answer.calls[index]!.args += args;
+    }
+  }
+  return answer;
+}
+
+/** `text` cut at all of `cuts`. */
+function cut(text: string, cuts: readonly number[]): string[] {
+  const ends = [...cuts.map((at) => Math.min(at, text.length)).sort((a, b) => a - b), text.length];
+  return ends.map((end, index) => text.slice(ends[index - 1] ?? 0, end));
+}
+
+for (const [name, { template, answers }] of Object.entries(RECORDED)) {
+  describe(`answers in the format ${name}`, () => {
+    it('is told by the template', () => {
+      expect(detectOutputFormat(template).name).toBe(name);
+    });
+
+    for (const { what, answer, prompt: promptEnd = '', text = '', reasoning = '', calls = [] } of answers) {
+      it(`come apart however they arrive: ${what}`, () => {
+        const whole = {
+          text,
+          reasoning,
+          calls: calls.map(([name, args], index) => ({ name, args, id: `id${index}` })),
+        };
+        expect(parse(template, [answer], { promptEnd })).toEqual(whole);
+        expect(parse(template, answer.split(''), { promptEnd })).toEqual(whole);
+        for (let at = 1; at < answer.length; at += 1) {
+          expect(parse(template, cut(answer, [at]), { promptEnd }), `cut at ${at}`).toEqual(whole);
+        }
+        const cuts = fc.array(fc.nat(answer.length), { maxLength: 12 });
+        fc.assert(
+          fc.property(cuts, (at) => {
+            expect(parse(template, cut(answer, at), { promptEnd })).toEqual(whole);
+          }),
+          { numRuns: 20 },
+        );
+      });
+
+      it(`are text where nothing is to be told apart: ${what}`, () => {
+        const options = { promptEnd, tools: [], separateReasoning: false };
+        expect(parse(template, answer.split(''), options)).toEqual({ text: answer, reasoning: '', calls: [] });
+      });
+    }
+
+    it('lose nothing and depend on no cut, whatever a model makes of the markup', () => {
+      const markup = answers.flatMap(({ answer }) => answer.split(/(?<=[\s{}[\]<>"|,:])|(?=[\s{}[\]<>"|,:])/));
+      const soup = fc.array(fc.constantFrom(...new Set(markup)), { maxLength: 30 }).map((parts) => parts.join(''));
+      fc.assert(
+        fc.property(soup, fc.array(fc.nat(200), { maxLength: 6 }), (answer, at) => {
+          const whole = parse(template, [answer], { separateReasoning: false });
+          expect(parse(template, cut(answer, at), { separateReasoning: false })).toEqual(whole);
+          expect(parse(template, answer.split(''))).toEqual(parse(template, [answer]));
+          if (whole.calls.length === 0) expect(whole.text).toBe(answer);
+        }),
+        { numRuns: 300 },
+      );
+    });
+  });
+}
+
+describe('ids of calls', () => {
+  it('are random, and as OpenAI writes them', () => {
+    const answer = '<tool_call>{"name": "f"}</tool_call>'.repeat(2);
+    const [first, second] = parse(RECORDED.hermes!.template, [answer], { createCallId: undefined }).calls;
+    expect(first!.id).toMatch(/^call_[0-9A-Za-z]{24}$/);
+    expect(second!.id).not.toBe(first!.id);
+  });
+});
