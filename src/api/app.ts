@@ -15,9 +15,10 @@ import { completions } from './openai/completions.js';
 import { ApiError, toErrorReply } from './openai/errors.js';
 import { models } from './openai/models.js';
 import { toRequestError } from './openai/validation.js';
+import { TOKEN_PATHS, tokens } from './tokens/tokens.js';
 
 export interface AppOptions {
-  /** Keys that clients of `/v1` must present one of; default: none is asked for. */
+  /** Keys that clients of `/v1`, and of whatever else reads a request body, must present one of; default: none is asked for. */
   apiKeys?: readonly string[];
   /** Web pages of these origins (`*`: all) may call the API; default: none. */
   allowedOrigins?: readonly string[];
@@ -59,12 +60,15 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
       cors({ origin: allowedOrigins.includes('*') ? '*' : [...allowedOrigins], exposeHeaders: ['X-Request-Id'] }),
     );
   }
-  if (apiKeys.length > 0) app.use('/v1/*', requireApiKey(apiKeys));
-  app.use('/v1/*', limitBody(maxBodyBytes));
+  for (const path of ['/v1/*', ...TOKEN_PATHS]) {
+    if (apiKeys.length > 0) app.use(path, requireApiKey(apiKeys));
+    app.use(path, limitBody(maxBodyBytes));
+  }
 
   app.route('/v1', chatCompletions(context));
   app.route('/v1', completions(context));
   app.route('/v1', models(context));
+  app.route('/', tokens(context));
   app.route('/', health(context));
   app.route('/', metrics(context));
   app.get('/', (c) =>

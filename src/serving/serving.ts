@@ -4,7 +4,8 @@ import { EngineUnavailableError } from './errors.js';
 import { startGeneration } from './generation.js';
 import { type Backend, loadBackend, type ServingParts } from './load-backend.js';
 import { parseServingOptions, type ServingOptions, type ServingOptionsInput } from './options.js';
-import { encodePrompt } from './text/index.js';
+import { decodeTokens, encodePrompt } from './text/index.js';
+import { checkTokenIds } from './token-ids.js';
 import type { Serving, ServingState } from './types.js';
 
 /** A serving that may still be loading. */
@@ -86,6 +87,27 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       const engineRequest = toEngineRequest(request, tokenIds, engine.info);
       const model = { served, engine, tokenizer: text.tokenizer, format: text.format };
       return startGeneration(model, request, engineRequest, rendered, signal);
+    },
+
+    tokenize(name, prompt, tools) {
+      checkReady();
+      const { backend, served } = deployments.resolve(name);
+      const { tokenIds, rendered } = encodePrompt(prompt, backend.text, served.maxModelLen, tools);
+      const { tokenizer } = backend.text;
+      return {
+        model: served,
+        tokenIds,
+        rendered,
+        pieces: () => Array.from(tokenIds, (id) => tokenizer.piece(id, true)),
+      };
+    },
+
+    detokenize(name, tokenIds) {
+      checkReady();
+      const { backend, served } = deployments.resolve(name);
+      const { tokenizer } = backend.text;
+      checkTokenIds(tokenIds, tokenizer.vocabulary.size, 'tokens');
+      return { model: served, text: decodeTokens(tokenizer, tokenIds) };
     },
 
     stats: () => (state.state === 'ready' ? deployments.resolve(undefined).backend.engine.stats() : undefined),

@@ -2,6 +2,7 @@
  * The one interface between protocols (`api/`) and generation: an API-neutral request in, a stream of text out.
  */
 import type { EngineInfo, EngineStats, FinishReason, SamplingParams } from '../engine/protocol.js';
+import type { TokenPiece } from './text/tokenizer.js';
 
 /** A chat message as chat templates see it. Text-only content is a string; protocols flatten their content parts. */
 export interface ChatMessage {
@@ -46,7 +47,14 @@ export type StructuredOutput =
   | { kind: 'structural_tag'; tag: Record<string, unknown> };
 
 export type Prompt =
-  | { kind: 'text'; text: string }
+  | {
+      kind: 'text';
+      text: string;
+      /** Put the tokens there that the model wants at the beginning (BOS) and end of a text; default true. */
+      addSpecialTokens?: boolean;
+      /** Read the text of special tokens as those tokens; default true. */
+      parseSpecialTokens?: boolean;
+    }
   | { kind: 'tokens'; tokenIds: readonly number[] }
   | {
       kind: 'chat';
@@ -151,6 +159,16 @@ export interface Generation {
   abort(): void;
 }
 
+/** A prompt as the model would get it. */
+export interface Tokenization {
+  model: ServedModel;
+  tokenIds: Int32Array;
+  /** A chat as the template rendered it; '' for other kinds of prompts. */
+  rendered: string;
+  /** What each token stands for, special tokens included. */
+  pieces(): TokenPiece[];
+}
+
 export interface ServedModel {
   id: string;
   /** Unix seconds. */
@@ -175,6 +193,17 @@ export interface Serving {
    * @throws RequestError and its kinds (see errors.ts) for everything the client can mend.
    */
   generate(request: GenerationRequest, signal?: AbortSignal): Promise<Generation>;
+  /**
+   * Renders and tokenises a prompt, and does nothing else with it. It may be too long for the model, but not by far.
+   * @param tools For a chat: tools that its template tells the model of.
+   * @throws RequestError and its kinds, EngineUnavailableError while the model is loading
+   */
+  tokenize(model: string | undefined, prompt: Prompt, tools?: ToolUse): Tokenization;
+  /**
+   * Text of these tokens, special ones included.
+   * @throws RequestError for ids that are not in the vocabulary, EngineUnavailableError while the model is loading
+   */
+  detokenize(model: string | undefined, tokenIds: readonly number[]): { model: ServedModel; text: string };
   stats(): EngineStats | undefined;
   close(): Promise<void>;
 }

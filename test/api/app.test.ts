@@ -240,6 +240,9 @@ describe('the OpenAPI document', () => {
       'get /metrics 200',
       'get /v1/models 200 401',
       'get /v1/models/{model} 200 401 404 503',
+      'post /apply-template 200 400 401 404 413 415 500 503',
+      'post /detokenize 200 400 401 404 413 415 500 503',
+      'post /tokenize 200 400 401 404 413 415 500 503',
       'post /v1/chat/completions 200 400 401 404 413 415 500 503',
       'post /v1/completions 200 400 401 404 413 415 500 503',
     ]);

@@ -103,6 +103,35 @@ describe('the model of a serving', () => {
   });
 });
 
+describe('tokens of a serving', () => {
+  it('are those that it generates from, and turn back into text', async () => {
+    const { serving } = await ready();
+    const generation = await serving.generate(request);
+    const { model, tokenIds, rendered, pieces } = serving.tokenize(undefined, request.prompt);
+    expect(model).toBe(generation.model);
+    expect(tokenIds).toEqual(generation.promptTokenIds);
+    expect(rendered).toContain('user\nHi');
+    expect(
+      pieces()
+        .map(({ text }) => text)
+        .join(''),
+    ).toBe(rendered);
+    expect(serving.detokenize('fake', [...tokenIds]).text).toBe(rendered);
+    generation.abort();
+    await serving.close();
+  });
+
+  it('are refused when they are not in the vocabulary, or of no model served', async () => {
+    const { serving } = await ready();
+    expect(() => serving.detokenize(undefined, [260])).toThrow(
+      'tokens: token id 260 is not in the vocabulary (0 to 259).',
+    );
+    expect(() => serving.tokenize('gpt-4', { kind: 'text', text: 'a' })).toThrow(ModelNotFoundError);
+    await serving.close();
+    expect(() => serving.tokenize(undefined, { kind: 'text', text: 'a' })).toThrow(EngineUnavailableError);
+  });
+});
+
 describe('a serving that loads', () => {
   it('tells how far it is, and is ready when the engine is', async () => {
     const engine = createFakeEngine();

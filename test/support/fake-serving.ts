@@ -10,6 +10,11 @@ import {
   type ServingState,
   type ToolCallDelta,
 } from '../../src/serving/index.js';
+import { createChatTemplate } from '../../src/serving/text/chat-template.js';
+import { decodeTokens } from '../../src/serving/text/detokenizer.js';
+import { encodePrompt } from '../../src/serving/text/prompt.js';
+import { createTokenizer } from '../../src/serving/text/tokenizer.js';
+import { createFakeVocabulary } from './fake-vocabulary.js';
 
 export const fakeModel: ServedModel = {
   id: 'fake-model',
@@ -38,6 +43,13 @@ export const fakeModel: ServedModel = {
     rowPadding: 1,
     loadMs: 1,
   },
+};
+
+const vocabulary = createFakeVocabulary({ addBos: true });
+const fakeText = {
+  tokenizer: createTokenizer(vocabulary),
+  template: createChatTemplate(undefined, vocabulary),
+  dispose() {},
 };
 
 export interface FakeServing extends Serving {
@@ -76,6 +88,13 @@ export function fakeServing(script: Script = replies('Hello', ' there', '!')): F
       serving.requests.push(request);
       return startScript(serving, request, resolveModel(request.model), script, signal);
     },
+    tokenize(name, prompt, tools) {
+      const model = resolveModel(name);
+      const { tokenIds, rendered } = encodePrompt(prompt, fakeText, model.maxModelLen, tools);
+      const pieces = () => Array.from(tokenIds, (token) => fakeText.tokenizer.piece(token, true));
+      return { model, tokenIds, rendered, pieces };
+    },
+    detokenize: (name, tokenIds) => ({ model: resolveModel(name), text: decodeTokens(fakeText.tokenizer, tokenIds) }),
     stats: () => ({
       runningSequences: 3,
       waitingRequests: 2,

@@ -50,6 +50,12 @@ export function createDetokenizer(
   };
 }
 
+/** Text of tokens that are all there, special ones included. */
+export function decodeTokens(tokenizer: Tokenizer, tokenIds: Iterable<number>): string {
+  const bytes = Array.from(tokenIds, (token) => tokenizer.piece(token, true).bytes);
+  return decodeUtf8(Buffer.concat(bytes));
+}
+
 /**
  * Length in bytes, 0 to 3, of a character that begins at the end of `bytes` and needs more bytes. A decoder always
  * starts anew at a lead byte, so cutting before one never changes the text, whatever comes before and after.

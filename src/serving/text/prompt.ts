@@ -31,7 +31,7 @@ export function encodePrompt(
   switch (prompt.kind) {
     case 'text':
       checkText(prompt.text, 'prompt');
-      return { tokenIds: tokenizer.encode(prompt.text), rendered: '' };
+      return { tokenIds: tokenizer.encode(prompt.text, prompt), rendered: '' };
     case 'tokens':
       checkTokenIds(prompt.tokenIds, tokenizer.vocabulary.size, 'prompt');
       return { tokenIds: Int32Array.from(prompt.tokenIds), rendered: '' };

@@ -22,10 +22,17 @@ export interface TokenPiece {
   readonly complete: boolean;
 }
 
+export interface EncodeOptions {
+  /** Default true. */
+  addSpecialTokens?: boolean;
+  /** Default true. */
+  parseSpecialTokens?: boolean;
+}
+
 export interface Tokenizer {
   readonly vocabulary: Vocabulary;
   /** Tokens of a plain prompt: special tokens in the text are recognised, BOS is added where the model wants it. */
-  encode(text: string): Int32Array;
+  encode(text: string, options?: EncodeOptions): Int32Array;
   /** Tokens of a rendered chat: as the template wrote it, with exactly one leading BOS where the model wants one. */
   encodeChat(rendered: string): Int32Array;
   /** Id of the special token that is written like this, if there is one. */
@@ -53,7 +60,8 @@ export function createTokenizer(vocabulary: Vocabulary): Tokenizer {
   return {
     vocabulary,
 
-    encode: (text) => vocabulary.tokenize(text, { addSpecial: true, parseSpecial: true }),
+    encode: (text, { addSpecialTokens = true, parseSpecialTokens = true } = {}) =>
+      vocabulary.tokenize(text, { addSpecial: addSpecialTokens, parseSpecial: parseSpecialTokens }),
 
     // Most templates write BOS themselves, some leave it to the tokeniser. vLLM adds nothing, so the latter run without
     // BOS there; llama-server strips a written BOS and has the tokeniser add one, which may also add EOS at the end of
