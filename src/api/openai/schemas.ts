@@ -112,9 +112,9 @@ const commonUnsupported: UnsupportedFields = {
   response_format: [{ type: 'text' }],
 };
 
-/** For `superRefine` of a request: refuses unsupported fields, and stream options without a stream. */
-export function refuseUnsupported(fields: UnsupportedFields) {
-  const unsupported = Object.entries({ ...commonUnsupported, ...fields });
+/** For `superRefine` of a request: refuses these fields. */
+export function refuseFields(fields: UnsupportedFields) {
+  const unsupported = Object.entries(fields);
   return (body: Record<string, unknown>, context: z.RefinementCtx): void => {
     for (const [field, neutral] of unsupported) {
       const value = Object.hasOwn(body, field) ? body[field] : undefined;
@@ -127,6 +127,14 @@ export function refuseUnsupported(fields: UnsupportedFields) {
         params: { code: 'unsupported_parameter' },
       });
     }
+  };
+}
+
+/** For `superRefine` of a request: refuses unsupported fields, and stream options without a stream. */
+export function refuseUnsupported(fields: UnsupportedFields) {
+  const refuse = refuseFields({ ...commonUnsupported, ...fields });
+  return (body: Record<string, unknown>, context: z.RefinementCtx): void => {
+    refuse(body, context);
     if (body.stream_options != null && body.stream !== true) {
       context.addIssue({
         code: 'custom',

@@ -1,91 +1,36 @@
 import type { Context } from 'hono';
-import type { GenerationDelta } from '../../serving/index.js';
 import type { Logger } from '../../telemetry/index.js';
-import { textBody } from '../text-body.js';
-import { toErrorReply } from './errors.js';
-import type { ChoiceEnd, Submission } from './submission.js';
+import { type EventWriter, type StreamFormat, streamAnswer } from '../stream.js';
+import type { Submission } from './submission.js';
+
+export type { EventWriter } from '../stream.js';
 
 /** One server-sent event with JSON as its data. */
 export function sseEvent(json: string): string {
   return `data: ${json}\n\n`;
 }
 
+export const SSE_CONTENT_TYPE = 'text/event-stream; charset=utf-8';
+
 const DONE = sseEvent('[DONE]');
 
-/** Turns what happens to a request into events; both may return several, or none as ''. */
-export interface EventWriter {
-  event(event: GenerationDelta | ChoiceEnd): string;
-  /** What comes after the last one, before `[DONE]`. */
-  end(): string;
-}
+const format: StreamFormat = {
+  contentType: SSE_CONTENT_TYPE,
+  error: ({ body }) => sseEvent(JSON.stringify(body)),
+};
 
-/**
- * Answers with a stream of server-sent events, `[DONE]` at its end.
- *
- * The response begins with the first event, so that whatever goes wrong before has a proper status. Later an error is an
- * event of its own, and no `[DONE]` follows, as with vLLM. The next event is written when the client has room for it: a
- * slow reader holds up nobody and nothing piles up here.
- */
-export async function streamEvents(
+/** Answers with a stream of server-sent events, `[DONE]` at its end unless that is an error, as with vLLM. */
+export function streamEvents(
   c: Context,
   submission: Submission,
   writer: EventWriter,
   logger: Logger,
 ): Promise<Response> {
-  const source = submission.events[Symbol.asyncIterator]();
-  let begun = false;
-  let over = false;
-
-  function end(): void {
-    over = true;
-    submission.end();
-  }
-
-  /** Undefined after the last one. Throws only before the first one. */
-  async function next(): Promise<string | undefined> {
-    if (over) return undefined;
-    try {
-      for (;;) {
-        const result = await source.next();
-        if (over) return undefined;
-        const text = result.done ? writer.end() + DONE : writer.event(submission.take(result.value));
-        if (result.done) end();
-        if (text !== '') return text;
-      }
-    } catch (error) {
-      if (over) return undefined;
-      end();
-      if (!begun) throw error;
-      const { status, body } = toErrorReply(error);
-      if (status >= 500) logger.error({ err: error }, 'a stream ended with an error');
-      return sseEvent(JSON.stringify(body));
-    }
-  }
-
-  let first = await next();
-  begun = true;
-
-  const body = textBody({
-    next() {
-      if (first === undefined) return next();
-      const text = first;
-      first = undefined;
-      return Promise.resolve(text);
-    },
-    cancel() {
-      if (over) return;
-      // Before `return`, which may have to wait until an event that is on its way has come.
-      end();
-      void source.return?.();
-    },
-  });
-
-  return c.body(body, 200, {
-    'Content-Type': 'text/event-stream; charset=utf-8',
-    'Cache-Control': 'no-cache',
-    // Said out loud, it keeps the Node adapter from waiting whether the body ends soon.
-    'Transfer-Encoding': 'chunked',
-    // nginx would otherwise collect the stream before it passes it on.
-    'X-Accel-Buffering': 'no',
-  });
+  return streamAnswer(
+    c,
+    submission,
+    { event: (event) => writer.event(event), end: () => writer.end() + DONE },
+    format,
+    logger,
+  );
 }
