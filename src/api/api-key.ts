@@ -3,7 +3,8 @@ import { createMiddleware } from 'hono/factory';
 import { ApiError } from './openai/errors.js';
 
 /**
- * Lets requests pass that carry one of the keys as `Authorization: Bearer <key>`.
+ * Lets requests pass that carry one of the keys as `Authorization: Bearer <key>` or, as Anthropic's clients do, as
+ * `X-Api-Key: <key>`.
  *
  * Digests are compared, all of them and in constant time, so that neither a key's length nor how much of a guess was
  * right can be measured. Hono's own bearer-auth refuses keys with characters outside RFC 6750; people choose such keys.
@@ -12,7 +13,7 @@ export function requireApiKey(apiKeys: readonly string[]) {
   const digests = apiKeys.map(digest);
   return createMiddleware(async (c, next) => {
     const header = c.req.header('Authorization') ?? '';
-    const [, presented] = /^Bearer +(.+)$/i.exec(header) ?? [];
+    const [, presented = c.req.header('X-Api-Key')] = /^Bearer +(.+)$/i.exec(header) ?? [];
     if (presented === undefined) {
       throw unauthorized('You did not provide an API key. Send the header Authorization: Bearer YOUR_KEY.', null);
     }

@@ -10,15 +10,17 @@ import { limitBody } from './body-limit.js';
 import type { ApiContext } from './context.js';
 import { health } from './health.js';
 import { metrics } from './metrics.js';
+import { neighbours } from './neighbours.js';
 import { chatCompletions } from './openai/chat-completions.js';
 import { completions } from './openai/completions.js';
 import { ApiError, toErrorReply } from './openai/errors.js';
 import { models } from './openai/models.js';
 import { toRequestError } from './openai/validation.js';
+import { answerErrorsAs, errorFormatOf } from './protocol.js';
 import { TOKEN_PATHS, tokens } from './tokens/tokens.js';
 
 export interface AppOptions {
-  /** Keys that clients of `/v1`, and of whatever else reads a request body, must present one of; default: none is asked for. */
+  /** Keys that clients must present one of, except to probe health and metrics; default: none is asked for. */
   apiKeys?: readonly string[];
   /** Web pages of these origins (`*`: all) may call the API; default: none. */
   allowedOrigins?: readonly string[];
@@ -60,15 +62,24 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
       cors({ origin: allowedOrigins.includes('*') ? '*' : [...allowedOrigins], exposeHeaders: ['X-Request-Id'] }),
     );
   }
-  for (const path of ['/v1/*', ...TOKEN_PATHS]) {
-    if (apiKeys.length > 0) app.use(path, requireApiKey(apiKeys));
-    app.use(path, limitBody(maxBodyBytes));
+  const protocols = neighbours(context);
+  for (const { routes, probes, toError } of protocols) {
+    for (const { path } of [...routes.routes, ...(probes?.routes ?? [])]) app.use(path, answerErrorsAs(toError));
+  }
+  const guards = [...(apiKeys.length > 0 ? [requireApiKey(apiKeys)] : []), limitBody(maxBodyBytes)];
+  for (const path of ['/v1/*', ...TOKEN_PATHS]) app.use(path, ...guards);
+  for (const { path, method } of protocols.flatMap(({ routes }) => routes.routes)) {
+    if (!path.startsWith('/v1/')) app.on(method, [path], ...guards);
   }
 
   app.route('/v1', chatCompletions(context));
   app.route('/v1', completions(context));
   app.route('/v1', models(context));
   app.route('/', tokens(context));
+  for (const { routes, probes } of protocols) {
+    app.route('/', routes);
+    if (probes) app.route('/', probes);
+  }
   app.route('/', health(context));
   app.route('/', metrics(context));
   app.get('/', (c) =>
@@ -105,8 +116,9 @@ function refuseOtherMethods(app: OpenAPIHono): void {
 }
 
 function answerError(error: Error, c: Context, logger: Logger): Response {
-  const { status, body, headers } = toErrorReply(error);
+  const reply = toErrorReply(error);
+  const { status, body } = errorFormatOf(c)?.(reply, c) ?? reply;
   // Who has left gets no answer, and that its request could not be finished is no fault to report.
   if (status >= 500 && !c.req.raw.signal.aborted) logger.error({ err: error, path: c.req.path }, 'a request failed');
-  return c.json(body, status, headers);
+  return c.json(body, status, reply.headers);
 }

@@ -245,6 +245,8 @@ describe('the OpenAPI document', () => {
       'post /tokenize 200 400 401 404 413 415 500 503',
       'post /v1/chat/completions 200 400 401 404 413 415 500 503',
       'post /v1/completions 200 400 401 404 413 415 500 503',
+      'post /v1/messages 200 400 401 404 413 415 500 503',
+      'post /v1/messages/count_tokens 200 400 401 404 413 415 500 503',
     ]);
   });
 

@@ -41,6 +41,17 @@ describe('serving', () => {
     await serving.close();
   });
 
+  it('tokenises what it would generate from', async () => {
+    const { engine, serving } = await ready();
+    const { model, tokenIds } = serving.tokenize(undefined, request.prompt);
+    const generation = await serving.generate(request);
+    await textOf(generation);
+    expect(tokenIds).toEqual(engine.requests[0]!.promptTokenIds);
+    expect(model).toBe(generation.model);
+    await serving.close();
+    expect(() => serving.tokenize(undefined, request.prompt)).toThrow(EngineUnavailableError);
+  });
+
   it('answers many requests at the same time', async () => {
     const { serving } = await ready({}, { info: { maxNumSeqs: 8 } });
     const texts = await Promise.all(

@@ -1,0 +1,8 @@
+import { anthropic } from './anthropic/index.js';
+import type { ApiContext } from './context.js';
+import type { Protocol } from './protocol.js';
+
+/** Every protocol besides OpenAI's. */
+export function neighbours(context: ApiContext): Protocol[] {
+  return [anthropic(context)];
+}
