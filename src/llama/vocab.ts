@@ -24,6 +24,10 @@ export interface LlamaVocab {
   /** Newline. */
   readonly nl: number;
   readonly pad: number;
+  /** What a text with a gap is marked with: its beginning, its end, and where the middle follows. */
+  readonly fimPrefix: number;
+  readonly fimSuffix: number;
+  readonly fimMiddle: number;
   readonly addBos: boolean;
   readonly addEos: boolean;
   /**
@@ -67,6 +71,9 @@ export function openVocab(bindings: Bindings, pointer: () => Pointer): LlamaVoca
     sep: bindings.llama_vocab_sep(pointer()),
     nl: bindings.llama_vocab_nl(pointer()),
     pad: bindings.llama_vocab_pad(pointer()),
+    fimPrefix: bindings.llama_vocab_fim_pre(pointer()),
+    fimSuffix: bindings.llama_vocab_fim_suf(pointer()),
+    fimMiddle: bindings.llama_vocab_fim_mid(pointer()),
     addBos: bindings.llama_vocab_get_add_bos(pointer()),
     addEos: bindings.llama_vocab_get_add_eos(pointer()),
 

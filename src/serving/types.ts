@@ -56,6 +56,8 @@ export type Prompt =
       parseSpecialTokens?: boolean;
     }
   | { kind: 'tokens'; tokenIds: readonly number[] }
+  /** A text with a gap, which the answer fills. */
+  | { kind: 'fill'; prefix: string; suffix: string }
   | {
       kind: 'chat';
       messages: readonly ChatMessage[];

@@ -160,7 +160,12 @@ describe('a field of a completion that is wrong is named, with what is allowed',
     [{ prompt: new Array(2049).fill('x') }, 'prompt', prompt],
     [{ logprobs: 21 }, 'logprobs', 'logprobs: must be <= 20'],
     [{ logprobs: true }, 'logprobs', 'logprobs: must be a number'],
-    [{ suffix: 'x' }, ...unsupported('suffix', ' or set it to ""')],
+    [
+      { suffix: 'x', prompt: [1] },
+      'suffix',
+      'suffix: is not supported for prompts of token ids',
+      'unsupported_parameter',
+    ],
     [{ best_of: 1, n: 2 }, 'best_of', 'best_of: must not be less than `n`'],
     [{ best_of: 2, stream: true }, 'best_of', 'best_of: cannot be more than `n` when `stream` is true'],
     [

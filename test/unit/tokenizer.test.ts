@@ -3,7 +3,16 @@ import { ContextLengthError, RequestError } from '../../src/serving/errors.js';
 import { createChatTemplate } from '../../src/serving/text/chat-template.js';
 import { encodePrompt } from '../../src/serving/text/prompt.js';
 import { createTokenizer } from '../../src/serving/text/tokenizer.js';
-import { BOS, createFakeVocabulary, EOS, IM_END, IM_START } from '../support/fake-vocabulary.js';
+import {
+  BOS,
+  createFakeVocabulary,
+  EOS,
+  FIM_MIDDLE,
+  FIM_PREFIX,
+  FIM_SUFFIX,
+  IM_END,
+  IM_START,
+} from '../support/fake-vocabulary.js';
 
 const vocabulary = createFakeVocabulary({ addBos: true });
 const tokenizer = createTokenizer(vocabulary);
@@ -20,6 +29,14 @@ describe('a prompt', () => {
 
   it.each([-1, 260, 1.5, 2 ** 32 + 65, Number.NaN])('of token ids with %d in it is refused', (token) => {
     expect(() => encodePrompt({ kind: 'tokens', tokenIds: [65, token] }, text, 100_000)).toThrow(RequestError);
+  });
+
+  it('with a gap has the marks of the model around its parts', () => {
+    const prompt = { kind: 'fill', prefix: 'A</s>', suffix: 'B' } as const;
+    const fim = { ...text, tokenizer: createTokenizer(createFakeVocabulary({ addBos: true, fim: true })) };
+    const { tokenIds } = encodePrompt(prompt, fim, 100_000);
+    expect([...tokenIds]).toEqual([BOS, FIM_PREFIX, ...Buffer.from('A</s>'), FIM_SUFFIX, 66, FIM_MIDDLE]);
+    expect(() => encodePrompt(prompt, text, 100_000)).toThrow('cannot fill gaps');
   });
 
   it('of messages is what the template renders', () => {

@@ -34,6 +34,7 @@ export const CompletionRequest = z
   .looseObject({
     ...commonFields,
     prompt: PromptField,
+    suffix: z.string().nullish().describe('What comes after the answer, for models that can fill gaps.'),
     echo: z.boolean().nullish().describe('Begin the text with the prompt.'),
     best_of: z
       .int()
@@ -43,7 +44,7 @@ export const CompletionRequest = z
       .describe('Generate so many choices and return the `n` whose tokens are likeliest on average.'),
     logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().describe('Log-probabilities, with this many alternatives.'),
   })
-  .superRefine(refuseUnsupported({ suffix: [''], add_special_tokens: [true] }))
+  .superRefine(refuseUnsupported({ add_special_tokens: [true] }))
   .superRefine((body, context) => {
     const refuse = (field: string, message: string): void => {
       context.addIssue({ code: 'custom', path: [field], message, params: { code: 'unsupported_parameter' } });
@@ -55,10 +56,11 @@ export const CompletionRequest = z
     if (body.best_of != null && body.best_of > n && body.stream) {
       context.addIssue({ code: 'custom', path: ['best_of'], message: 'cannot be more than `n` when `stream` is true' });
     }
+    const isTexts = [body.prompt].flat().every((prompt) => typeof prompt === 'string');
+    if (body.suffix && !isTexts) refuse('suffix', 'is not supported for prompts of token ids');
     if (!body.echo) return;
     if (body.logprobs != null) refuse('echo', 'together with `logprobs` is not supported by this server');
-    const isText = [body.prompt].flat().every((prompt) => typeof prompt === 'string');
-    if (!isText) refuse('echo', 'is not supported by this server for prompts of token ids');
+    if (!isTexts) refuse('echo', 'is not supported by this server for prompts of token ids');
   })
   .openapi('CompletionRequest');
 

@@ -35,7 +35,7 @@ export function completions(context: ApiContext): OpenAPIHono {
     const body = c.req.valid('json');
     const id = `cmpl-${randomUUID().replaceAll('-', '')}`;
     const n = body.n ?? 1;
-    const prompts = toPrompts(body.prompt);
+    const prompts = toPrompts(body.prompt, body.suffix || undefined);
     const requests = prompts.map((prompt, i) => toGenerationRequest(`${id}-${i}`, prompt, body));
     const submission = await submit(context, requests, body.best_of ?? n, c.req.raw.signal);
 
@@ -52,10 +52,12 @@ export function completions(context: ApiContext): OpenAPIHono {
   });
 }
 
-function toPrompts(prompt: WirePrompt): Prompt[] {
-  if (typeof prompt === 'string') return [{ kind: 'text', text: prompt }];
+function toPrompts(prompt: WirePrompt, suffix?: string): Prompt[] {
+  if (typeof prompt === 'string') {
+    return [suffix === undefined ? { kind: 'text', text: prompt } : { kind: 'fill', prefix: prompt, suffix }];
+  }
   if (typeof prompt[0] === 'number') return [{ kind: 'tokens', tokenIds: prompt as number[] }];
-  return (prompt as string[] | number[][]).flatMap(toPrompts);
+  return (prompt as string[] | number[][]).flatMap((one) => toPrompts(one, suffix));
 }
 
 function toGenerationRequest(id: string, prompt: Prompt, body: CompletionBody): GenerationRequest {
@@ -78,7 +80,8 @@ function toGenerationRequest(id: string, prompt: Prompt, body: CompletionBody): 
 
 /** What the text of every choice of this prompt begins with. */
 function echo(prompt: Prompt, body: CompletionBody): string {
-  return body.echo && prompt.kind === 'text' ? prompt.text : '';
+  if (!body.echo) return '';
+  return prompt.kind === 'text' ? prompt.text : prompt.kind === 'fill' ? prompt.prefix : '';
 }
 
 /**

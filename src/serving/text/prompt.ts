@@ -1,7 +1,8 @@
-import { ContextLengthError } from '../errors.js';
+import { ContextLengthError, RequestError } from '../errors.js';
 import { checkTokenIds } from '../token-ids.js';
 import type { Prompt, ToolUse } from '../types.js';
 import type { ModelText } from './model-text.js';
+import type { Tokenizer } from './tokenizer.js';
 
 /** UTF-16 units. Shorter texts are tokenised in a few milliseconds whatever they are. */
 const LONG_TEXT = 65_536;
@@ -35,6 +36,9 @@ export function encodePrompt(
     case 'tokens':
       checkTokenIds(prompt.tokenIds, tokenizer.vocabulary.size, 'prompt');
       return { tokenIds: Int32Array.from(prompt.tokenIds), rendered: '' };
+    case 'fill':
+      checkText(prompt.prefix + prompt.suffix, 'prompt');
+      return { tokenIds: encodeGap(prompt, tokenizer), rendered: '' };
     case 'chat': {
       const rendered = template.render(prompt, tools);
       checkText(rendered, 'messages');
@@ -53,4 +57,21 @@ export function encodePrompt(
       param,
     );
   }
+}
+
+/** Beginning, end, then the middle is asked for, as models of code are trained (Bavarian et al. 2022: PSM). */
+function encodeGap({ prefix, suffix }: { prefix: string; suffix: string }, { vocabulary }: Tokenizer): Int32Array {
+  const { bos, addBos, fimPrefix, fimSuffix, fimMiddle } = vocabulary;
+  if (fimPrefix < 0 || fimSuffix < 0 || fimMiddle < 0) {
+    throw new RequestError(
+      'This model cannot fill gaps: its vocabulary has no fill-in-the-middle tokens. Leave `suffix` out.',
+      {
+        param: 'suffix',
+        code: 'unsupported_parameter',
+      },
+    );
+  }
+  const encode = (text: string) => vocabulary.tokenize(text, { addSpecial: false, parseSpecial: false });
+  const begin = addBos && bos >= 0 ? [bos] : [];
+  return Int32Array.from([...begin, fimPrefix, ...encode(prefix), fimSuffix, ...encode(suffix), fimMiddle]);
 }

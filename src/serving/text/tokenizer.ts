@@ -5,6 +5,10 @@ export interface Vocabulary {
   /** Token ids, -1 where the vocabulary has none. */
   readonly bos: number;
   readonly eos: number;
+  /** Marks of a text with a gap: its beginning, its end, and where the middle follows. */
+  readonly fimPrefix: number;
+  readonly fimSuffix: number;
+  readonly fimMiddle: number;
   /** Whether the model expects prompts to begin with `bos`. */
   readonly addBos: boolean;
   tokenize(text: string, options: { addSpecial: boolean; parseSpecial: boolean }): Int32Array;
