@@ -4,7 +4,7 @@ import type { Reading, TextInput } from './text-input.js';
 
 const NAME_KEYS = new Set(['name', 'tool_name']);
 const ARGUMENTS_KEYS = new Set(['arguments', 'parameters']);
-const OTHER_KEYS = new Set(['type', 'id']);
+const OTHER_KEYS = new Set(['type', 'id', 'tool_call_id']);
 
 /**
  * Reads `{"name": …, "arguments": {…}}`, in any order, with `parameters` in place of `arguments`, and possibly inside
@@ -78,9 +78,16 @@ function argumentsText(json: string): string {
   return inner.startsWith('{') ? inner : json;
 }
 
-/** Reads calls as a list, or a single one without a list. @returns whether all of it was calls */
+/** Reads calls as a list, or one behind the other without a list. @returns whether all of it was calls */
 export function* readCallList(input: TextInput, calls: CallSink, bare = false): Reading<boolean> {
-  if (!(yield* input.accept('['))) return yield* readCallObject(input, calls, bare);
+  if (!(yield* input.accept('['))) {
+    do {
+      if (!(yield* readCallObject(input, calls, bare))) return false;
+      input.hold();
+      yield* input.skipSpace();
+    } while ((yield* input.peek()) === '{');
+    return true;
+  }
   for (let count = 0; ; count += 1) {
     yield* input.skipSpace();
     if (count > 0 && (yield* input.accept(']'))) {

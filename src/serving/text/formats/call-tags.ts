@@ -7,7 +7,7 @@ export interface CallTags {
   readonly triggers: readonly string[];
   /** Around all calls of an answer; left out: each call stands by itself. */
   readonly section?: { begin: string; end: string };
-  /** Between calls where nothing else may be. */
+  /** Between calls where nothing else may be; '' where models write nothing, which XGrammar takes as anything. */
   readonly separator: string;
   /** One call, arguments matching the tool's schema. */
   call(tool: ToolDefinition): TagFormat;
@@ -19,13 +19,22 @@ export function callsFormat(tags: CallTags, use: ToolUse): StructuralTagFormat {
   const named = typeof choice === 'object' ? choice.name : undefined;
   const calls = definitions.filter(({ name }) => named === undefined || name === named).map(tags.call);
   const onlyOne = !parallel || named !== undefined;
-  const some: StructuralTagFormat = {
-    type: 'tags_with_separator',
-    tags: calls,
-    separator: tags.separator,
-    at_least_one: true,
-    stop_after_first: onlyOne,
-  };
+  const some: StructuralTagFormat =
+    tags.separator === ''
+      ? {
+          type: 'triggered_tags',
+          triggers: [...tags.triggers],
+          tags: calls,
+          ...AT_LEAST_ONE,
+          stop_after_first: onlyOne,
+        }
+      : {
+          type: 'tags_with_separator',
+          tags: calls,
+          separator: tags.separator,
+          ...AT_LEAST_ONE,
+          stop_after_first: onlyOne,
+        };
   const section: TagFormat | undefined = tags.section && { type: 'tag', ...tags.section, content: some };
   if (choice !== 'auto') return section ?? some;
   return {
@@ -36,6 +45,8 @@ export function callsFormat(tags: CallTags, use: ToolUse): StructuralTagFormat {
     stop_after_first: onlyOne || section !== undefined,
   };
 }
+
+const AT_LEAST_ONE = { at_least_one: true };
 
 /** A call that is the arguments between two texts. */
 export function argumentsTag(begin: string, tool: ToolDefinition, end: string): TagFormat {

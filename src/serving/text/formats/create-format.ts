@@ -17,11 +17,15 @@ export interface FormatParts {
 export function createFormat({ name, calls, reasoning, ...ids }: FormatParts): OutputFormat {
   return {
     name,
-    markupTokens: [...new Set([reasoning.open, reasoning.close, ...calls.markupTokens])],
+    markupTokens: markupTokens(reasoning, calls),
     createParser: (options) =>
       createParser(options, ids.createCallId, (input, output) => readAnswer(input, output, reasoning, calls, options)),
     toolCallTag: (tools, promptEnd) => ({ ...withReasoning(reasoning, callsFormat(calls.tags, tools), promptEnd) }),
   };
+}
+
+function markupTokens({ open, close, answer }: ReasoningSyntax, calls: CallSyntax): string[] {
+  return [...new Set([open, close, ...(answer ? [answer.open, answer.close] : []), ...calls.markupTokens])];
 }
 
 /** Runs a routine that reads the whole of an answer. */
@@ -55,11 +59,9 @@ function* readAnswer(
   syntax: CallSyntax,
   { tools, promptEnd, separateReasoning }: OutputParserOptions,
 ): Reading<void> {
-  yield* readReasoning(reasoning, input, output, isReasoningOpen(reasoning, promptEnd), separateReasoning);
-  if (tools.length === 0) {
-    yield* input.until([], output.text);
-    return;
-  }
+  const isOpen = isReasoningOpen(reasoning, promptEnd);
+  const answerEnd = yield* readReasoning(reasoning, input, output, isOpen, separateReasoning);
+  const dropped = answerEnd === undefined ? [] : [answerEnd];
 
   let started = false;
   const calls: CallSink = {
@@ -74,14 +76,16 @@ function* readAnswer(
     tool: (name) => tools.find((tool) => tool.name === name),
   };
 
-  if (syntax.readBare !== undefined) {
+  if (tools.length > 0 && syntax.readBare !== undefined) {
     input.hold();
     yield* syntax.readBare(input, calls);
     output.text(input.release());
   }
+  const markers = tools.length === 0 ? dropped : [...syntax.openers, ...dropped];
   while (true) {
-    const opener = yield* input.until(syntax.openers, output.text);
+    const opener = yield* input.until(markers, output.text);
     if (opener === undefined) return;
+    if (opener === answerEnd) continue;
     started = false;
     input.hold();
     yield* syntax.read(input, calls, opener);

@@ -6,9 +6,9 @@ import type { Reading, TextInput } from './text-input.js';
 export interface ReasoningSyntax {
   readonly open: string;
   readonly close: string;
+  /** What it may write around the answer itself. */
+  readonly answer?: { readonly open: string; readonly close: string };
 }
-
-export const THINK: ReasoningSyntax = { open: '<think>', close: '</think>' };
 
 /** Between any two turns of any template there is one of these. */
 const TURN = /<[|｜][^<>]*[|｜]>|\[\/?INST\]|<\/?s>|<(?:start|end)_of_turn>|<\/?turn\|?>/;
@@ -28,6 +28,7 @@ export function isReasoningOpen({ open, close }: ReasoningSyntax, prompt: string
  * Reads the reasoning at the beginning of an answer, if there is any.
  *
  * @param separate Else the reasoning is text, with its markup: but still not looked into for calls.
+ * @returns what ends the answer, where it stands between markers
  */
 export function* readReasoning(
   syntax: ReasoningSyntax,
@@ -35,27 +36,39 @@ export function* readReasoning(
   output: AnswerOutput,
   isOpen: boolean,
   separate: boolean,
-): Reading<void> {
-  const { open, close } = syntax;
+): Reading<string | undefined> {
+  const { open, close, answer } = syntax;
   input.hold();
   yield* input.skipSpace();
   // Some models open once more what the prompt has opened already.
   const opens = yield* input.accept(open);
   const markup = input.release();
-  if (!opens && !isOpen) {
-    output.text(markup);
-    return;
-  }
   if (!separate) {
     output.text(markup);
+    if (!opens && !isOpen) return undefined;
     const closed = yield* input.until([close], output.text);
     output.text(closed ?? '');
-    return;
+    return undefined;
   }
-  output.startReasoning();
-  if (!opens) output.reasoning(markup);
-  const closed = yield* input.until([close], output.reasoning);
-  if (closed !== undefined) output.endReasoning();
+  let space = markup;
+  if (opens || isOpen) {
+    output.startReasoning();
+    if (!opens) output.reasoning(markup);
+    const closed = yield* input.until([close], output.reasoning);
+    if (closed === undefined) return undefined;
+    output.endReasoning();
+    space = '';
+  }
+  if (answer === undefined) {
+    output.text(space);
+    return undefined;
+  }
+  input.hold();
+  yield* input.skipSpace();
+  const opensAnswer = yield* input.accept(answer.open);
+  const held = input.release();
+  if (!opensAnswer) output.text(space + held);
+  return opensAnswer ? answer.close : undefined;
 }
 
 /** An answer of `format` with reasoning before it, where the prompt leaves that to the model. */
