@@ -1,8 +1,9 @@
 import { anthropic } from './anthropic/index.js';
 import type { ApiContext } from './context.js';
+import { ollama } from './ollama/index.js';
 import type { Protocol } from './protocol.js';
 
 /** Every protocol besides OpenAI's. */
 export function neighbours(context: ApiContext): Protocol[] {
-  return [anthropic(context)];
+  return [anthropic(context), ollama(context)];
 }

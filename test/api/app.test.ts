@@ -234,12 +234,18 @@ describe('the OpenAPI document', () => {
       Object.entries(methods).map(([method, { responses }]) => [method, path, ...Object.keys(responses)].join(' ')),
     );
     expect(answers.sort()).toEqual([
+      'get /api/ps 200 401',
+      'get /api/tags 200 401',
+      'get /api/version 200 401',
       'get /health 200 503',
       'get /health/live 200',
       'get /health/ready 200 503',
       'get /metrics 200',
       'get /v1/models 200 401',
       'get /v1/models/{model} 200 401 404 503',
+      'post /api/chat 200 400 401 404 413 500 503',
+      'post /api/generate 200 400 401 404 413 500 503',
+      'post /api/show 200 400 401 404 413 500 503',
       'post /apply-template 200 400 401 404 413 415 500 503',
       'post /detokenize 200 400 401 404 413 415 500 503',
       'post /tokenize 200 400 401 404 413 415 500 503',

@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi';
 import type { Usage } from '../../serving/index.js';
+import { parseCallArguments } from '../call-arguments.js';
 import type { Choice, ChoiceEnd, CollectedCall } from '../openai/submission.js';
 import type { MessagesAnswer } from './schemas.js';
 
@@ -30,16 +31,7 @@ export function toAnswer({ id, model }: AnswerHead, choice: Choice, usage: Usage
 }
 
 function toBlock({ id, name, arguments: json }: CollectedCall) {
-  return { type: 'tool_use' as const, id, name, input: parseInput(json) };
-}
-
-/** An input that `max_tokens` cut off is no JSON: nothing of it can be used. */
-function parseInput(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return {};
-  }
+  return { type: 'tool_use' as const, id, name, input: parseCallArguments(json) };
 }
 
 export function toStop({ reason, stopReason }: ChoiceEnd): Pick<Answer, 'stop_reason' | 'stop_sequence'> {
