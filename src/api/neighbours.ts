@@ -1,9 +1,10 @@
 import { anthropic } from './anthropic/index.js';
 import type { ApiContext } from './context.js';
+import { llamaServer } from './llama-server/index.js';
 import { ollama } from './ollama/index.js';
 import type { Protocol } from './protocol.js';
 
 /** Every protocol besides OpenAI's. */
 export function neighbours(context: ApiContext): Protocol[] {
-  return [anthropic(context), ollama(context)];
+  return [anthropic(context), ollama(context), llamaServer(context)];
 }

@@ -3,7 +3,7 @@ import type { GeneratedToken, TokenLogprob } from '../../serving/index.js';
 /** JSON has no -Infinity; this is what OpenAI and vLLM send for it. */
 const LEAST_LOGPROB = -9999;
 
-function finite(logprob: number): number {
+export function finite(logprob: number): number {
   return Math.max(logprob, LEAST_LOGPROB);
 }
 
