@@ -284,3 +284,11 @@ int32_t quire_nucleus(const float *scores, const double *weights, int32_t count,
     }
     return kept;
 }
+
+void quire_mask(const float *values, const int32_t *mask, int32_t count, float *kept) {
+    for (int32_t start = 0; start < count; start += 32) {
+        const uint32_t word = (uint32_t)mask[start / 32];
+        const int32_t end = start + 32 < count ? start + 32 : count;
+        for (int32_t i = start; i < end; i++) kept[i] = word >> (i - start) & 1 ? values[i] : -INFINITY;
+    }
+}

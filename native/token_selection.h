@@ -35,4 +35,9 @@ QUIRE_EXPORT double quire_weigh(const float *values, int32_t count, float highes
 QUIRE_EXPORT int32_t quire_nucleus(const float *scores, const double *weights, int32_t count, double mass,
                                    int32_t *indices);
 
+/*
+ * kept[i] = values[i] where bit i % 32 of mask[i / 32] is set, and −∞ elsewhere.
+ */
+QUIRE_EXPORT void quire_mask(const float *values, const int32_t *mask, int32_t count, float *kept);
+
 #endif

@@ -3,6 +3,7 @@ import { Engine } from '../../src/engine/engine.js';
 import { Executor, MAX_ROW_PADDING } from '../../src/engine/executor.js';
 import { MAX_SEQUENCES } from '../../src/engine/protocol.js';
 import { hasTiledMatmuls } from '../../src/engine/row-padding.js';
+import { TokenMasks } from '../../src/grammar/index.js';
 import { LlamaBatch, type LlamaContext } from '../../src/llama/index.js';
 import { parseServingOptions } from '../../src/serving/options.js';
 import type { Rig } from './rig.js';
@@ -96,6 +97,7 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
     selection: rig.selection,
     vocabSize: rig.model.vocab.size,
     endTokens: [],
+    masks: new TokenMasks(rig.model.vocab),
     numBlocks,
     blockSize,
     maxNumSeqs: options.maxNumSeqs,

@@ -1,3 +1,4 @@
+import { type Grammar, GrammarError, type TokenMasks } from '../grammar/index.js';
 import {
   AdmissionError,
   type ScheduledSequence,
@@ -17,6 +18,10 @@ export interface EngineOptions extends SchedulerOptions {
   vocabSize: number;
   /** The model's own end-of-generation tokens. */
   endTokens: readonly number[];
+  /** What works out which tokens a grammar allows. */
+  masks: Pick<TokenMasks, 'open' | 'next' | 'accept' | 'flush' | 'release'>;
+  /** There is something new to do or to send, without a call from outside. */
+  onChange?(): void;
   /** Check the scheduler's books after every step. */
   checkEveryStep: boolean;
 }
@@ -31,6 +36,8 @@ export class Engine {
   private readonly sampler: Sampler;
   private readonly endTokens: ReadonlySet<number>;
   private readonly requests = new Map<string, EngineRequest>();
+  /** Requests whose grammar is being compiled. */
+  private readonly preparing = new Map<string, EngineRequest>();
   private readonly histories = new WeakMap<Sequence, TokenHistory>();
   private events: EngineEvent[] = [];
   private readonly totals = { steps: 0, promptTokensComputed: 0, generatedTokens: 0, decodeMs: 0, stepMs: 0 };
@@ -42,20 +49,61 @@ export class Engine {
     this.endTokens = new Set(options.endTokens);
   }
 
-  /** Queues a request; one that can never run is answered with a `rejected` event. */
+  /**
+   * Queues a request; one that can never run is answered with a `rejected` event. With a grammar it is queued as soon as
+   * that is compiled.
+   */
   add(request: EngineRequest): void {
+    if (request.grammar === null) this.enqueue(request);
+    else this.prepare(request, request.grammar);
+  }
+
+  private prepare(request: EngineRequest, grammar: Grammar): void {
+    const { masks, onChange } = this.options;
+    const { id, n } = request;
+    if (this.preparing.has(id) || this.requests.has(id)) {
+      this.reject(id, `a request with id ${id} is running`);
+      return;
+    }
+    this.preparing.set(id, request);
+    const isAwaited = (): boolean => this.preparing.get(id) === request && this.preparing.delete(id);
+    masks.open(id, grammar, n).then(
+      () => {
+        if (!isAwaited()) return;
+        this.enqueue(request);
+        onChange?.();
+      },
+      (error: Error) => {
+        if (!isAwaited()) return;
+        masks.release(id);
+        if (error instanceof GrammarError) this.reject(id, `The grammar cannot be used: ${error.message}`);
+        else this.endUnstarted(request, 'error');
+        onChange?.();
+      },
+    );
+  }
+
+  private enqueue(request: EngineRequest): void {
     const { id, promptTokenIds, n, priority, cacheSalt, sampling } = request;
     try {
       this.scheduler.add({ id, promptTokenIds, maxTokens: sampling.maxTokens, n, priority, cacheSalt });
       this.requests.set(id, request);
     } catch (error) {
       if (!(error instanceof AdmissionError)) throw error;
-      this.events.push({ type: 'rejected', requestId: id, message: error.message });
+      if (request.grammar !== null) this.options.masks.release(id);
+      this.reject(id, error.message);
     }
   }
 
   /** Ends a request or one of its choices now. Its blocks are free for the next step. */
   abort(requestId: string, choice?: number): void {
+    const request = this.preparing.get(requestId);
+    if (request !== undefined) {
+      this.preparing.delete(requestId);
+      this.options.masks.release(requestId);
+      this.endUnstarted(request, 'abort');
+      return;
+    }
     for (const sequence of this.scheduler.abort(requestId, choice)) {
       for (let fork = 0; fork <= sequence.pendingForks; fork++) {
         this.events.push({ type: 'finished', requestId, choice: sequence.choice + fork, reason: 'abort' });
@@ -96,6 +144,7 @@ export class Engine {
       this.countComputed(scheduled);
       if (scheduled.samples) this.sample(scheduled.sequence, this.options.executor.logits(index));
     });
+    this.options.masks.flush();
     const ms = performance.now() - began;
     this.scheduler.observe(plan, ms);
     this.totals.steps++;
@@ -125,7 +174,7 @@ export class Engine {
     const { used, cached, free } = this.scheduler.blocks();
     return {
       runningSequences: this.scheduler.runningCount,
-      waitingRequests: this.scheduler.waitingCount,
+      waitingRequests: this.scheduler.waitingCount + this.preparing.size,
       blocksTotal: this.options.numBlocks,
       blocksUsed: used,
       blocksCached: cached,
@@ -155,14 +204,22 @@ export class Engine {
     }
   }
 
-  private advance(sequence: Sequence, { id: requestId, sampling }: EngineRequest, logits: Float32Array): void {
+  private advance(sequence: Sequence, request: EngineRequest, logits: Float32Array): void {
+    const { id: requestId, sampling } = request;
+    const { masks } = this.options;
     const generated = sequence.tokens.length - sequence.promptLength;
     const history = this.histories.get(sequence);
     const { choice } = sequence;
+    const allowed = request.grammar === null ? undefined : masks.next(requestId, choice);
+    if (request.grammar !== null && allowed === undefined) {
+      this.finish(sequence, 'error');
+      return;
+    }
     const token = this.sampler.sample(logits, {
       sampling,
       history,
       banned: generated < sampling.minTokens ? this.endingTokens(sampling) : [],
+      ...(allowed && { allowed }),
       choice,
       position: sequence.tokens.length,
     });
@@ -173,8 +230,9 @@ export class Engine {
       sampling.logprobs === null ? undefined : tokenLogprobs(this.options.selection, logits, token, sampling.logprobs);
     this.events.push({ type: 'token', requestId, choice, token, ...(logprobs && { logprobs }) });
 
-    if (this.ends(token, sampling)) this.finish(sequence, 'stop', token);
+    if (this.ends(token, request)) this.finish(sequence, 'stop', token);
     else if (generated + 1 === sampling.maxTokens) this.finish(sequence, 'length');
+    else if (allowed) masks.accept(requestId, choice, token);
   }
 
   private finish(sequence: Sequence, reason: FinishReason, stopToken?: number): void {
@@ -189,8 +247,9 @@ export class Engine {
     this.forgetIfOver(sequence.requestId);
   }
 
-  private ends(token: number, { ignoreEos, stopTokenIds }: SamplingParams): boolean {
-    return (!ignoreEos && this.endTokens.has(token)) || stopTokenIds.includes(token);
+  private ends(token: number, { sampling: { ignoreEos, stopTokenIds }, grammar }: EngineRequest): boolean {
+    // A grammar allows the model's end tokens only where its text is complete.
+    return ((!ignoreEos || grammar !== null) && this.endTokens.has(token)) || stopTokenIds.includes(token);
   }
 
   private endingTokens({ ignoreEos, stopTokenIds }: SamplingParams): readonly number[] {
@@ -198,6 +257,20 @@ export class Engine {
   }
 
   private forgetIfOver(requestId: string): void {
-    if (!this.scheduler.has(requestId)) this.requests.delete(requestId);
+    if (this.scheduler.has(requestId)) return;
+    const request = this.requests.get(requestId);
+    this.requests.delete(requestId);
+    if (request !== undefined && request.grammar !== null) this.options.masks.release(requestId);
+  }
+
+  private reject(requestId: string, message: string): void {
+    this.events.push({ type: 'rejected', requestId, message });
+  }
+
+  /** Ends all choices of a request that is not queued yet. */
+  private endUnstarted({ id, n }: EngineRequest, reason: FinishReason): void {
+    for (let choice = 0; choice < n; choice++) {
+      this.events.push({ type: 'finished', requestId: id, choice, reason });
+    }
   }
 }

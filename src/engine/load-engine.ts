@@ -1,4 +1,5 @@
 import { AttentionError, KernelBuildError } from '../attention/index.js';
+import { TokenMasks } from '../grammar/index.js';
 import { LlamaError, type LlamaModel, loadLlama } from '../llama/index.js';
 import { openCells } from './cells-backend.js';
 import { Engine } from './engine.js';
@@ -12,6 +13,8 @@ import { SelfTestError } from './self-test.js';
 export interface LoadHooks {
   onProgress(phase: string, fraction: number): void;
   onLog(level: LogLevel, message: string): void;
+  /** The engine has something to do or to send although nobody called it. */
+  onChange?(): void;
 }
 
 export interface LoadedEngine {
@@ -54,12 +57,16 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
     let engine: Engine | undefined;
     const onLost = (blocks: readonly number[]): void => engine?.forget(blocks);
     const { backend, reason } = await openKVBackend({ config, llama, model, owned, ...hooks, onLost });
+    const masks = new TokenMasks(model.vocab);
+    owned.push(masks);
     engine = new Engine({
       ...backend.sizes,
       executor: backend.executor,
       selection: await openSelection(model.vocab.size),
       vocabSize: model.vocab.size,
       endTokens: endTokens(model),
+      masks,
+      onChange: hooks.onChange,
       targetItlMs: config.targetItlMs,
       policy: config.policy,
       batchWindowMs: config.batchWindowMs,

@@ -45,6 +45,7 @@ async function start(config: Parameters<typeof loadEngine>[0]): Promise<void> {
   loaded = await loadEngine(config, {
     onProgress: (phase, fraction) => send({ type: 'progress', phase, fraction }),
     onLog: (level, message) => send({ type: 'log', level, message }),
+    onChange: wake,
   });
   send({ type: 'ready', info: loaded.info, stats: loaded.engine.stats() });
 }

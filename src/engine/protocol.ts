@@ -5,8 +5,11 @@
  * {@link EngineMessage} of type `step`. Both sides carry {@link PROTOCOL_VERSION} in their first message and refuse to
  * work with another version, so that a half-upgraded installation fails at start and not in the middle of an answer.
  */
+import type { Grammar } from '../grammar/index.js';
 
-export const PROTOCOL_VERSION = 1;
+export type { Grammar };
+
+export const PROTOCOL_VERSION = 2;
 
 /**
  * Most sequences that an engine runs at once: a step gives every sequence an id of its own, llama.cpp has 256 of them,
@@ -59,6 +62,11 @@ export interface EngineRequest {
   priority: number;
   /** Prefix-cache blocks are shared only between requests with the same salt. */
   cacheSalt: string;
+  /**
+   * What may be generated; null: anything. A choice whose text is complete can only go on with one of the model's
+   * end-of-generation tokens, which then ends it, whatever `minTokens` and `ignoreEos` say.
+   */
+  grammar: Grammar | null;
 }
 
 export type FinishReason = 'stop' | 'length' | 'abort' | 'error';

@@ -26,13 +26,15 @@ export interface SampleRequest {
   history: TokenHistory | undefined;
   /** Tokens that must not be chosen yet (end tokens before `minTokens`). */
   banned: readonly number[];
+  /** A bit for each token that may be chosen; left out: all. There is one at least, and bans do not hold if it is all there is. */
+  allowed?: Int32Array;
   choice: number;
   /** Position of the token to choose in the sequence. */
   position: number;
 }
 
 /**
- * Chooses next tokens from logits. The order of the steps is vLLM's: bans and biases, penalties, temperature, min-p,
+ * Chooses next tokens from logits. The order of the steps is vLLM's: mask, bans and biases, penalties, temperature, min-p,
  * top-k, top-p; then locally typical sampling, as in Hugging Face's transformers.
  *
  * Everything is a function of logits, parameters, seed, choice and position, down to the last bit.
@@ -65,14 +67,19 @@ export class Sampler {
     return draw(this.filter(adjusted, sampling), uniform(sampling.seed, choice, position));
   }
 
-  /** Logits after bans, biases and penalties: the given ones when there are none, else a copy until the next call. */
-  private adjust(logits: Float32Array, { sampling, history, banned }: SampleRequest): Float32Array {
-    if (banned.length === 0 && sampling.logitBias.length === 0 && history === undefined) return logits;
+  /** Logits after mask, bans, biases and penalties: the given ones when there are none, else a copy until the next call. */
+  private adjust(logits: Float32Array, request: SampleRequest): Float32Array {
+    const { sampling, history, banned, allowed } = request;
+    if (banned.length === 0 && sampling.logitBias.length === 0 && history === undefined && !allowed) return logits;
     const { adjusted } = this;
-    adjusted.set(logits);
+    if (allowed) this.selection.mask(logits, allowed, adjusted);
+    else adjusted.set(logits);
     for (const [token, bias] of sampling.logitBias) adjusted[token] += bias;
     if (history) penalize(adjusted, history, sampling);
     for (const token of banned) adjusted[token] = Number.NEGATIVE_INFINITY;
+    if (allowed && banned.length > 0 && adjusted[this.selection.argMax(adjusted)] === Number.NEGATIVE_INFINITY) {
+      return this.adjust(logits, { ...request, banned: [] });
+    }
     return adjusted;
   }
 

@@ -31,6 +31,10 @@ export function loadNativeSelection(kernel: string, capacity: number): TokenSele
     (scores: Float32Array, weights: Float64Array, count: number, mass: number, indices: Int32Array) => number
   >;
 
+  const mask = library.func(
+    'void quire_mask(const float *values, const int32_t *mask, int32_t count, float *kept)',
+  ) as KoffiFunc<(values: Float32Array, mask: Int32Array, count: number, kept: Float32Array) => void>;
+
   const indices = new Int32Array(new ArrayBuffer(4 * capacity));
   return {
     argMax: (values) => argMax(values, values.length),
@@ -44,5 +48,6 @@ export function loadNativeSelection(kernel: string, capacity: number): TokenSele
     weigh: (values, highest, temperature, weights) =>
       weigh(values, values.length, highest, temperature, weights ?? null),
     nucleus: (scores, weights, mass) => indices.subarray(0, nucleus(scores, weights, scores.length, mass, indices)),
+    mask: (values, allowed, kept) => mask(values, allowed, values.length, kept),
   };
 }

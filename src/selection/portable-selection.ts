@@ -1,7 +1,15 @@
 import type { TokenSelection } from './token-selection.js';
 
 /** In TypeScript alone. native/token_selection.c does the same, operation by operation. */
-export const portableSelection: TokenSelection = { argMax, topIndices, countAbove, atLeast, weigh, nucleus };
+export const portableSelection: TokenSelection = {
+  argMax,
+  topIndices,
+  countAbove,
+  atLeast,
+  weigh,
+  nucleus,
+  mask,
+};
 
 function argMax(values: Float32Array): number {
   let best = 0;
@@ -164,6 +172,12 @@ function nucleus(scores: Float32Array, weights: Float64Array, mass: number): Int
     if (orders[i] > border || (orders[i] === border && i <= last)) indices[kept++] = i;
   }
   return indices.subarray(0, kept);
+}
+
+function mask(values: Float32Array, mask: Int32Array, kept: Float32Array): void {
+  for (let i = 0; i < values.length; i++) {
+    kept[i] = (mask[i >> 5] >>> (i & 31)) & 1 ? values[i] : Number.NEGATIVE_INFINITY;
+  }
 }
 
 /** Whole numbers in the order of the floats, made of their bits; the two zeros are one. */

@@ -25,4 +25,10 @@ export interface TokenSelection {
    * @param weights not negative, at least as many as scores
    */
   nucleus(scores: Float32Array, weights: Float64Array, mass: number): Int32Array;
+  /**
+   * Copies values whose bit is set and puts −∞ in place of the others.
+   * @param mask bit i % 32 of word ⌊i / 32⌋ belongs to value i
+   * @param kept as long as `values`
+   */
+  mask(values: Float32Array, mask: Int32Array, kept: Float32Array): void;
 }

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { EngineInfo, EngineRequest, SamplingParams } from '../engine/protocol.js';
+import type { EngineInfo, EngineRequest, Grammar, SamplingParams } from '../engine/protocol.js';
 import { ContextLengthError, RequestError } from './errors.js';
 import { defaultSampling } from './sampling-defaults.js';
 import { checkTokenIds } from './token-ids.js';
@@ -26,12 +26,14 @@ const RANGES: Array<[keyof SamplingParams, name: string, allowed: string, isAllo
  * it or go wrong.
  *
  * @param promptTokenIds The request's prompt, rendered and tokenised; ids of the vocabulary.
+ * @param grammar What the answer has to look like.
  * @throws RequestError, ContextLengthError
  */
 export function toEngineRequest(
   request: GenerationRequest,
   promptTokenIds: Int32Array,
   info: EngineInfo,
+  grammar: Grammar | null = null,
 ): EngineRequest {
   const param = request.prompt.kind === 'chat' ? 'messages' : 'prompt';
   if (promptTokenIds.length === 0) throw new RequestError('The prompt is empty: it has no tokens.', { param });
@@ -63,6 +65,7 @@ export function toEngineRequest(
     n,
     priority: request.priority ?? 0,
     cacheSalt: request.cacheSalt ?? '',
+    grammar,
   };
 }
 

@@ -4,6 +4,7 @@ import { mostSequences } from '../../src/engine/cell-sequences.js';
 import { CellsExecutor } from '../../src/engine/cells-executor.js';
 import { Engine, type EngineOptions } from '../../src/engine/engine.js';
 import type { Chunk } from '../../src/engine/executor.js';
+import { TokenMasks } from '../../src/grammar/index.js';
 import { portableSelection } from '../../src/selection/index.js';
 import { engineRequest } from '../support/engine-requests.js';
 import { FAKE_VOCAB_SIZE, FakeCells, type FakeMemoryKind, fakeLogits } from '../support/fake-cells.js';
@@ -57,6 +58,11 @@ function serve(
     selection: portableSelection,
     vocabSize: FAKE_VOCAB_SIZE,
     endTokens: [],
+    masks: new TokenMasks({
+      size: FAKE_VOCAB_SIZE,
+      pieceBytes: () => new Uint8Array(),
+      isEndOfGeneration: () => false,
+    }),
     checkEveryStep: true,
   });
   const recorder = createRecorder();

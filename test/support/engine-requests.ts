@@ -11,7 +11,16 @@ export function engineRequest(
   promptTokenIds: Int32Array,
   { sampling, ...rest }: Partial<Omit<EngineRequest, 'sampling'>> & { sampling?: Partial<SamplingParams> } = {},
 ): EngineRequest {
-  return { id, promptTokenIds, n: 1, priority: 0, cacheSalt: '', ...rest, sampling: samplingParams(sampling) };
+  return {
+    id,
+    promptTokenIds,
+    n: 1,
+    priority: 0,
+    cacheSalt: '',
+    grammar: null,
+    ...rest,
+    sampling: samplingParams(sampling),
+  };
 }
 
 export function engineConfig(overrides: Partial<EngineConfig> = {}): EngineConfig {

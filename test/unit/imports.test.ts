@@ -10,12 +10,13 @@ import { describe, expect, it } from 'vitest';
 const ROOMS: Record<string, readonly string[]> = {
   cli: ['api', 'serving', 'engine', 'attention', 'llama', 'telemetry'],
   api: ['serving', 'telemetry'],
-  serving: ['engine', 'llama', 'telemetry'],
-  engine: ['scheduler', 'kvcache', 'attention', 'selection', 'llama', 'telemetry'],
+  serving: ['engine', 'grammar', 'llama', 'telemetry'],
+  engine: ['scheduler', 'kvcache', 'attention', 'selection', 'grammar', 'llama', 'telemetry'],
   scheduler: ['kvcache'],
   kvcache: [],
   attention: [],
   selection: [],
+  grammar: [],
   llama: [],
   telemetry: [],
 };
@@ -27,6 +28,7 @@ const PURE_BUILTINS = ['node:assert', 'node:buffer', 'node:crypto', 'node:util']
 /** Packages that belong to the rooms named here; all others are free for rooms that are not pure. */
 const PACKAGE_OWNERS: Record<string, readonly string[]> = {
   koffi: ['attention', 'selection', 'llama'],
+  '@mlc-ai/web-xgrammar': ['grammar'],
   commander: ['cli'],
 };
 
