@@ -1,4 +1,4 @@
-import type { StructuralTagFormat, TagFormat } from '@mlc-ai/web-xgrammar';
+import type { StructuralTagFormat, TagFormat } from '../../../grammar/index.js';
 import type { ToolDefinition, ToolUse } from '../../types.js';
 
 /** Calls as XGrammar's structural tags. */

@@ -1,4 +1,4 @@
-import type { StructuralTagFormat } from '@mlc-ai/web-xgrammar';
+import type { StructuralTagFormat } from '../../../grammar/index.js';
 import type { ToolDefinition } from '../../types.js';
 import type { OutputFormat, OutputParserOptions } from '../output-format.js';
 import type { AnswerOutput } from './answer-output.js';

@@ -1,4 +1,4 @@
-import type { StructuralTagFormat } from '@mlc-ai/web-xgrammar';
+import type { StructuralTagFormat } from '../../../grammar/index.js';
 import type { AnswerOutput } from './answer-output.js';
 import type { Reading, TextInput } from './text-input.js';
 

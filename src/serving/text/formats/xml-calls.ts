@@ -1,4 +1,4 @@
-import type { StructuralTagFormat } from '@mlc-ai/web-xgrammar';
+import type { StructuralTagFormat } from '../../../grammar/index.js';
 import type { ToolDefinition } from '../../types.js';
 import { argumentText } from './argument-text.js';
 import { readArguments } from './call-object.js';
