@@ -8,6 +8,7 @@ import { accessLog } from './access-log.js';
 import { requireApiKey } from './api-key.js';
 import { limitBody } from './body-limit.js';
 import type { ApiContext } from './context.js';
+import { docs } from './docs.js';
 import { health } from './health.js';
 import { metrics } from './metrics.js';
 import { neighbours } from './neighbours.js';
@@ -29,6 +30,11 @@ export interface AppOptions {
   /** Default: a new one at level `info`. */
   logger?: Logger;
 }
+
+const API = {
+  openapi: '3.1.0',
+  info: { title: 'Quire', version: '1', description: 'OpenAI-compatible API of the Quire LLM serving engine.' },
+};
 
 const DEFAULT_MAX_BODY_BYTES = 32 * 2 ** 20;
 
@@ -83,12 +89,20 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
   app.route('/', health(context));
   app.route('/', metrics(context));
   app.get('/', (c) =>
-    c.json({ name: 'quire', api: '/v1', openapi: '/openapi.json', health: '/health', metrics: '/metrics' }),
+    c.json({
+      name: 'quire',
+      api: '/v1',
+      openapi: '/openapi.json',
+      docs: '/docs',
+      health: '/health',
+      metrics: '/metrics',
+    }),
   );
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: { title: 'Quire', version: '1', description: 'OpenAI-compatible API of the Quire LLM serving engine.' },
-  });
+  app.doc31('/openapi.json', API);
+  app.route(
+    '/',
+    docs(() => app.getOpenAPI31Document(API)),
+  );
 
   refuseOtherMethods(app);
   app.notFound((c) => {
