@@ -1,4 +1,7 @@
+export type { Form } from './form.js';
 export type { Grammar } from './grammar.js';
 export { GrammarError } from './grammar-error.js';
+export { GrammarMaker } from './grammar-maker.js';
 export type { StructuralTagFormat, TagFormat } from './structural-tag-format.js';
 export { TokenMasks } from './token-masks.js';
+export type { Vocabulary } from './vocabulary.js';

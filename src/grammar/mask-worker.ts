@@ -3,11 +3,12 @@
  * fills their masks while the engine computes.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { CompiledGrammar, GrammarMatcher } from '@mlc-ai/web-xgrammar';
+import type { CompiledGrammar } from '@mlc-ai/web-xgrammar';
 import { LRUCache } from 'lru-cache';
 import { Compiler, type GrammarSource } from './compiler.js';
 import { GrammarError } from './grammar-error.js';
 import { type MaskReply, type MaskRequest, openMask } from './mask-messages.js';
+import { type Matcher, matchersFor } from './matcher.js';
 import type { PackedVocabulary } from './vocabulary.js';
 import { loadXGrammar } from './xgrammar.js';
 
@@ -15,15 +16,15 @@ import { loadXGrammar } from './xgrammar.js';
 const KEPT_GRAMMARS = 64;
 
 interface Choice {
-  matcher: GrammarMatcher;
+  matcher: Matcher;
   count: Int32Array;
   words: Int32Array;
 }
 
 const vocabulary = workerData as PackedVocabulary;
-const LAST_WORD = -1 >>> (-vocabulary.ends.length & 31);
 const xgrammar = loadXGrammar();
 const compiler = new Compiler(xgrammar, vocabulary);
+const createMatcher = matchersFor(xgrammar, vocabulary);
 const compiled = new LRUCache<string, CompiledGrammar>({
   max: KEPT_GRAMMARS,
   dispose: (grammar) => grammar.dispose(),
@@ -58,8 +59,7 @@ async function open({ id, grammar, masks }: Extract<MaskRequest, { type: 'open' 
   try {
     const ready = await compile(grammar);
     for (const shared of masks) {
-      const matcher = await xgrammar.api.GrammarMatcher.createGrammarMatcher(ready);
-      choices.push({ matcher, ...openMask(shared) });
+      choices.push({ matcher: await createMatcher(ready), ...openMask(shared) });
     }
     requests.set(id, choices);
     for (const choice of choices) await fill(choice);
@@ -83,7 +83,7 @@ async function compile(grammar: GrammarSource): Promise<CompiledGrammar> {
 
 async function accept(choice: Choice, token: number): Promise<void> {
   try {
-    if (!choice.matcher.acceptToken(token)) throw new Error(`token ${token} is not in the grammar`);
+    choice.matcher.accept(token);
     await fill(choice);
   } catch (failure) {
     xgrammar.explain(failure);
@@ -92,11 +92,7 @@ async function accept(choice: Choice, token: number): Promise<void> {
 }
 
 async function fill({ matcher, count, words }: Choice): Promise<void> {
-  words.set(await matcher.getNextTokenBitmask());
-  // Of the last word, only some bits are tokens.
-  words[words.length - 1]! &= LAST_WORD;
-  const isDeadEnd = words.every((word) => word === 0);
-  publish(count, isDeadEnd ? -1 : count[0]! + 1);
+  publish(count, (await matcher.fill(words)) ? count[0]! + 1 : -1);
 }
 
 function publish(count: Int32Array, value: number): void {

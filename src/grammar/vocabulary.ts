@@ -1,3 +1,5 @@
+import { mayBeUtf8 } from './utf8.js';
+
 /** What a grammar needs to know of a vocabulary; `LlamaVocab` of `src/llama` is one. */
 export interface Vocabulary {
   readonly size: number;
@@ -38,7 +40,7 @@ export function packVocabulary(vocabulary: Vocabulary): PackedVocabulary {
 
 /**
  * The tokens as XGrammar's vocabulary type `byte_level` wants them: each byte as the character that GPT-2's tokeniser
- * writes it with. One way for every kind of tokeniser, since the bytes are known. A token without bytes is '', which no
+ * writes it with. One way for every kind of tokeniser, since the bytes are known. A token without bytes, or with some that are part of no text, is '', which no
  * grammar allows.
  * @param texts Bytes of special tokens that shall stand for their text.
  */
@@ -49,6 +51,7 @@ export function byteLevelTokens(
   return Array.from(ends, (end, token) => {
     const piece = texts.get(token) ?? bytes.subarray(token === 0 ? 0 : ends[token - 1], end);
     let text = '';
+    if (!mayBeUtf8(piece)) return text;
     for (const byte of piece) text += BYTE_SYMBOLS[byte];
     return text;
   });

@@ -1,0 +1,126 @@
+import { Worker } from 'node:worker_threads';
+import { LRUCache } from 'lru-cache';
+import type { CheckReply, CheckRequest } from './check-messages.js';
+import type { Form } from './form.js';
+import type { Grammar } from './grammar.js';
+import { GrammarError } from './grammar-error.js';
+import { packVocabulary, type Vocabulary } from './vocabulary.js';
+import { workerEntry } from './worker-entry.js';
+
+/** UTF-16 units of a form as JSON, and of the grammar that comes of it. */
+const LONGEST_FORM = 256 * 1024;
+const LONGEST_GRAMMAR = 4 * 1024 * 1024;
+
+/** Some forms take forever, and nobody should wait for those of others. */
+const TIME_LIMIT_MS = 5000;
+/** The first one has to wait for the thread to start and to look at the vocabulary. */
+const START_MS = 5000;
+
+/** UTF-16 units of grammars to remember. */
+const REMEMBERED = 32 * 1024 * 1024;
+
+interface Job {
+  request: CheckRequest;
+  resolve(ebnf: string): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Makes grammars of what clients ask for, in a thread of its own, one at a time. A form that takes longer than
+ * {@link TIME_LIMIT_MS} is refused, and the thread is replaced.
+ */
+export class GrammarMaker {
+  private readonly vocabulary: Vocabulary;
+  private readonly timeLimitMs: number;
+  private readonly made = new LRUCache<string, string>({
+    maxSize: REMEMBERED,
+    sizeCalculation: (ebnf, key) => ebnf.length + key.length,
+  });
+  private readonly waiting: Job[] = [];
+  private running: Job | undefined;
+  private worker: Worker | undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(vocabulary: Vocabulary, timeLimitMs = TIME_LIMIT_MS) {
+    this.vocabulary = vocabulary;
+    this.timeLimitMs = timeLimitMs;
+  }
+
+  /**
+   * @param textTokens Special tokens that stand for their text.
+   * @throws GrammarError when the form is not one, or takes too long; Error when the thread has failed
+   */
+  async make(form: Form, textTokens: readonly number[] = []): Promise<Grammar> {
+    const key = JSON.stringify([form, textTokens]);
+    if (key.length > LONGEST_FORM) {
+      throw new GrammarError(`it is too long: ${key.length} of at most ${LONGEST_FORM} characters`);
+    }
+    let ebnf = this.made.get(key);
+    if (ebnf === undefined) {
+      const bytes = textTokens.map((token) => [token, this.vocabulary.pieceBytes(token, true)] as const);
+      ebnf = await new Promise<string>((resolve, reject) => {
+        this.waiting.push({ request: { form, textTokens: bytes }, resolve, reject });
+        this.next();
+      });
+      this.made.set(key, ebnf);
+    }
+    return { ebnf, textTokens };
+  }
+
+  dispose(): void {
+    for (const job of this.waiting.splice(0)) job.reject(new Error('the server is shutting down'));
+    this.stop();
+  }
+
+  private next(): void {
+    if (this.running !== undefined) return;
+    this.running = this.waiting.shift();
+    if (this.running === undefined) return;
+    const { request } = this.running;
+    const isFirst = this.worker === undefined;
+    this.worker ??= this.start();
+    this.worker.postMessage(isFirst ? { ...request, vocabulary: packVocabulary(this.vocabulary) } : request);
+    const limit = this.timeLimitMs + (isFirst ? START_MS : 0);
+    this.timer = setTimeout(() => {
+      const seconds = this.timeLimitMs / 1000;
+      this.stop(new GrammarError(`it is too complex: making a grammar of it takes more than ${seconds} s`));
+    }, limit);
+  }
+
+  private start(): Worker {
+    const worker = new Worker(workerEntry('check-worker'));
+    worker.unref();
+    const failed = (reason: string): void => {
+      if (this.worker === worker) this.stop(new Error(`the thread that makes grammars has failed: ${reason}`));
+    };
+    worker.on('message', (reply: CheckReply) => {
+      if (this.worker === worker) this.answered(reply);
+    });
+    worker.on('error', (error) => failed(error.message));
+    worker.on('exit', (code) => failed(`exit code ${code}`));
+    return worker;
+  }
+
+  private answered(reply: CheckReply): void {
+    const job = this.running;
+    this.running = undefined;
+    clearTimeout(this.timer);
+    if ('message' in reply) job?.reject(new GrammarError(reply.message, reply.path));
+    else if ('fault' in reply) job?.reject(new GrammarError(`it is more than can be handled: ${reply.fault}`));
+    else if (reply.ebnf.length > LONGEST_GRAMMAR) job?.reject(new GrammarError('it is too large'));
+    else job?.resolve(reply.ebnf);
+    this.next();
+  }
+
+  /** Ends the thread, and the job it is at with this error. */
+  private stop(error = new Error('the server is shutting down')): void {
+    clearTimeout(this.timer);
+    const job = this.running;
+    this.running = undefined;
+    const { worker } = this;
+    this.worker = undefined;
+    worker?.terminate();
+    job?.reject(error);
+    this.next();
+  }
+}
