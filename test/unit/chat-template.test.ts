@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { RequestError } from '../../src/serving/errors.js';
 import { createChatTemplate } from '../../src/serving/text/chat-template.js';
 import { createTokenizer } from '../../src/serving/text/tokenizer.js';
-import type { ToolUse } from '../../src/serving/types.js';
+import type { ChatMessage, ToolUse } from '../../src/serving/types.js';
 import { BOS, createFakeVocabulary } from '../support/fake-vocabulary.js';
 
 const vocabulary = createFakeVocabulary();
@@ -114,5 +114,65 @@ describe('a rendered chat', () => {
   it('is left as the template wrote it where the model wants none', () => {
     expect([...withoutBos.encodeChat('A')]).toEqual([65]);
     expect([...withoutBos.encodeChat('<s>A')]).toEqual([BOS, 65]);
+  });
+
+  describe('that knows no tools', () => {
+    const source =
+      '{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}';
+    const definitions = [{ name: 'add', description: 'Adds', parameters: { type: 'object', properties: {} } }];
+    const tools: ToolUse = { definitions, choice: 'auto', parallel: true };
+    const conversation: ChatMessage[] = [
+      { role: 'user', content: 'Hi' },
+      {
+        role: 'assistant',
+        content: 'Wait.',
+        tool_calls: [{ id: 'a', type: 'function', function: { name: 'add', arguments: { x: 1 } } }],
+      },
+      { role: 'tool', content: '2', tool_call_id: 'a' },
+      { role: 'tool', content: '3', tool_call_id: 'b' },
+      { role: 'user', content: 'Go on' },
+    ];
+
+    it('gets them in the message of the system, and how to call them', () => {
+      const template = createChatTemplate(source, vocabulary);
+      const rendered = template.render({ messages }, tools);
+      expect(rendered).toMatch(/^\[system\]Be brief\.\n\nYou can call functions/);
+      expect(rendered).toContain('{"name":"add","description":"Adds","parameters":{"type":"object","properties":{}}}');
+      expect(rendered).toContain('<tool_call>\n{"name":');
+      expect(rendered).toMatch(/\n\[user\]Hi\n\[assistant\]$/);
+      expect(template.render({ messages: messages.slice(1) }, tools)).toMatch(/^\[system\]You can call functions/);
+      expect(template.render({ messages }, { ...tools, choice: 'none' })).toBe(
+        '[system]Be brief.\n[user]Hi\n[assistant]',
+      );
+    });
+
+    it('gets calls and results as text', () => {
+      const template = createChatTemplate(source, vocabulary);
+      expect(template.render({ messages: conversation })).toBe(
+        '[user]Hi\n[assistant]Wait.\n<tool_call>\n{"name":"add","arguments":{"x":1}}\n</tool_call>\n' +
+          '[user]<tool_response>\n2\n</tool_response>\n<tool_response>\n3\n</tool_response>\n[user]Go on\n[assistant]',
+      );
+    });
+  });
+
+  it('that refuses the message of a system gets it with the first one of the user', () => {
+    const template = createChatTemplate(
+      "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" +
+        '{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}',
+      vocabulary,
+    );
+    expect(template.render({ messages })).toBe('[user]Be brief.\n\nHi');
+  });
+
+  it('that uses what tools do not have gets it empty', () => {
+    const template = createChatTemplate(
+      '{% for tool in tools %}{% for name, p in tool.function.parameters.properties.items() %}' +
+        '{{ name }}: {{ p.type | upper }} {{ p.description | trim }};{% endfor %}{% endfor %}',
+      vocabulary,
+    );
+    const parameters = { type: 'object', properties: { unit: { enum: [1] }, x: { description: ' X ' } } };
+    const tools: ToolUse = { definitions: [{ name: 'f', parameters }], choice: 'auto', parallel: true };
+    expect(template.render({ messages: [] }, tools)).toBe('unit: NUMBER ;x: STRING X;');
+    expect(template.render({ messages: [] })).toBe('');
   });
 });

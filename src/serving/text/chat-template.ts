@@ -2,6 +2,7 @@ import { Template } from '@huggingface/jinja';
 import { RequestError } from '../errors.js';
 import type { ChatMessage, Prompt, ToolDefinition, ToolUse } from '../types.js';
 import { templateKnowsTools, withoutSystemMessage, withToolsAsText } from './formats/index.js';
+import { completeSchema, templateQuirks } from './template-quirks.js';
 import { decodeUtf8, type Vocabulary } from './tokenizer.js';
 
 export type ChatPrompt = Omit<Extract<Prompt, { kind: 'chat' }>, 'kind'>;
@@ -56,39 +57,48 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
   };
 
   const knowsTools = templateKnowsTools(text);
+  const quirks = templateQuirks(text);
 
-  function render(
-    messages: readonly ChatMessage[],
-    { addGenerationPrompt = true, continueFinalMessage, templateArguments }: Omit<ChatPrompt, 'messages'>,
-    tools: readonly ToolDefinition[],
-  ): string {
+  function render(messages: readonly ChatMessage[], prompt: ChatPrompt, tools: unknown, definitions: ToolDefinition[]) {
+    const { addGenerationPrompt = true, continueFinalMessage, templateArguments } = prompt;
     return template.render({
       ...templateArguments,
+      ...quirks.variables(definitions),
       ...specialTokens,
       messages,
-      // Templates ask `if tools`, or `tools is not none`: both are false for null as in Hugging Face's environment.
-      tools: toTemplateTools(tools),
+      tools,
       add_generation_prompt: addGenerationPrompt && !continueFinalMessage,
     });
   }
 
-  /** For a template that knows no tools. A few know no system's message either, and say so by failing. */
-  function renderToolsAsText(prompt: ChatPrompt, tools: readonly ToolDefinition[]): string {
-    const messages = withToolsAsText(prompt.messages, tools);
+  /** For a template that knows no tools, they are text. */
+  function renderAny(prompt: ChatPrompt, definitions: ToolDefinition[]): string {
+    const messages = knowsTools ? quirks.messages(prompt.messages) : withToolsAsText(prompt.messages, definitions);
+    const tools = knowsTools ? definitions : [];
     try {
-      return render(messages, prompt, []);
+      // Templates ask `if tools`, or `tools is not none`: both are false for null as in Hugging Face's environment.
+      return render(messages, prompt, tools.length === 0 ? null : toTemplateTools(tools), tools);
     } catch (error) {
-      if (tools.length === 0 || prompt.messages[0]?.role === 'system') throw error;
-      return render(withoutSystemMessage(messages), prompt, []);
+      const isOfSystem = messages[0]?.role === 'system' && /\bsystem\b/i.test(messageOf(error));
+      try {
+        return render(
+          isOfSystem ? withoutSystemMessage(messages) : messages,
+          prompt,
+          toTemplateTools(tools, true),
+          tools,
+        );
+      } catch {
+        throw error;
+      }
     }
   }
 
   return {
     render(prompt, toolUse) {
       const { messages, continueFinalMessage = false } = prompt;
-      const tools = toolUse === undefined || toolUse.choice === 'none' ? [] : toolUse.definitions;
+      const tools = toolUse === undefined || toolUse.choice === 'none' ? [] : [...toolUse.definitions];
       try {
-        const rendered = knowsTools ? render(messages, prompt, tools) : renderToolsAsText(prompt, tools);
+        const rendered = renderAny(prompt, tools);
         return continueFinalMessage ? cutAfterContent(rendered, messages.at(-1)?.content ?? '') : rendered;
       } catch (error) {
         if (error instanceof RequestError) throw error;
@@ -102,13 +112,19 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
   };
 }
 
-/** In OpenAI's shape, as Hugging Face's templates expect them. */
-function toTemplateTools(tools: readonly ToolDefinition[]): unknown[] | null {
-  if (tools.length === 0) return null;
-  return tools.map(({ name, description, parameters }) => ({
-    type: 'function',
-    function: { name, description: description ?? '', parameters: parameters ?? { type: 'object', properties: {} } },
-  }));
+/**
+ * In OpenAI's shape, as Hugging Face's templates expect them.
+ *
+ * @param complete For templates that use types and descriptions of arguments without asking whether there are any.
+ */
+function toTemplateTools(tools: readonly ToolDefinition[], complete = false): unknown[] {
+  return tools.map(({ name, description, parameters }) => {
+    const schema = parameters ?? { type: 'object', properties: {} };
+    return {
+      type: 'function',
+      function: { name, description: description ?? '', parameters: complete ? completeSchema(schema) : schema },
+    };
+  });
 }
 
 /** The end of a turn, and whatever else the template writes behind the last message, is what the model is to write. */
