@@ -3,8 +3,9 @@ import type { ApiContext } from './context.js';
 import { llamaServer } from './llama-server/index.js';
 import { ollama } from './ollama/index.js';
 import type { Protocol } from './protocol.js';
+import { tgi } from './tgi/index.js';
 
 /** Every protocol besides OpenAI's. */
 export function neighbours(context: ApiContext): Protocol[] {
-  return [anthropic(context), ollama(context), llamaServer(context)];
+  return [anthropic(context), ollama(context), llamaServer(context), tgi(context)];
 }
