@@ -16,7 +16,7 @@ import { chatCompletions } from './openai/chat-completions.js';
 import { completions } from './openai/completions.js';
 import { ApiError, toErrorReply } from './openai/errors.js';
 import { models } from './openai/models.js';
-import { toRequestError } from './openai/validation.js';
+import { refuseInvalid } from './openai/validation.js';
 import { answerErrorsAs, errorFormatOf } from './protocol.js';
 import { TOKEN_PATHS, tokens } from './tokens/tokens.js';
 
@@ -56,11 +56,7 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
   );
   const context: ApiContext = { serving, logger, metrics: engineMetrics };
 
-  const app = new OpenAPIHono({
-    async defaultHook(result, c) {
-      if (!result.success) throw toRequestError(result.error.issues, await c.req.json());
-    },
-  });
+  const app = new OpenAPIHono({ defaultHook: refuseInvalid });
   app.use(requestId());
   app.use(accessLog(logger));
   if (allowedOrigins.length > 0) {

@@ -1,14 +1,21 @@
+import type { Hook } from '@hono/zod-openapi';
+import type { Env } from 'hono';
 import type { z } from 'zod';
 import { RequestError } from '../../serving/index.js';
 
 type Issue = z.core.$ZodIssue;
+
+/** Default hook of an app: throws what is wrong with a body. */
+export const refuseInvalid: Hook<unknown, Env, string, unknown> = async (result, c) => {
+  if (!result.success) throw toRequestError(result.error.issues, await c.req.json());
+};
 
 /**
  * One clear sentence for what is wrong with a body, about the first fault that was found.
  *
  * @param body What was validated, to tell a missing field from one of the wrong type.
  */
-export function toRequestError(issues: readonly Issue[], body: unknown): RequestError {
+function toRequestError(issues: readonly Issue[], body: unknown): RequestError {
   const issue = mostSpecific(issues[0] as Issue);
   const param = spellPath(issue.path);
   if (param === '') return new RequestError('The request body must be a JSON object.');
