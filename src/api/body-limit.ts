@@ -16,8 +16,16 @@ export function limitBody(maxBytes: number) {
   const counted = bodyLimit({ maxSize: maxBytes, onError: refuse });
   return createMiddleware(async (c, next) => {
     const length = c.req.header('Content-Length');
-    if (length === undefined || c.req.header('Transfer-Encoding') !== undefined) return counted(c, next);
+    if (length === undefined || c.req.header('Transfer-Encoding') !== undefined) {
+      c.req.raw = plainRequest(c.req.raw);
+      return counted(c, next);
+    }
     if (Number(length) > maxBytes) refuse();
     await next();
   });
+}
+
+/** Hono's middleware makes a new request of the old one, which Node refuses to do with the Node adapter's own class. */
+function plainRequest({ url, method, headers, body, signal }: Request): Request {
+  return new Request(url, { method, headers, body, signal, ...(body !== null && { duplex: 'half' }) });
 }

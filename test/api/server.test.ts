@@ -268,6 +268,29 @@ describe('a whole answer', () => {
 });
 
 describe('a body without a declared length', () => {
+  const headers = { 'Content-Type': 'application/json' };
+  const inPieces = (...pieces: string[]) => ({
+    method: 'POST',
+    headers,
+    body: ReadableStream.from(pieces.map((piece) => new TextEncoder().encode(piece))),
+    duplex: 'half' as const,
+  });
+
+  test('is read, up to the most that is allowed', async () => {
+    const server = await listen(quietApp(fakeServing(), { maxBodyBytes: 100 }), { port: 0 });
+    running.push(server);
+    const url = `${server.url}/v1/chat/completions`;
+    const json = JSON.stringify(chat());
+    expect((await fetch(url, inPieces(json.slice(0, 10), json.slice(10)))).status).toBe(200);
+    expect((await fetch(url, inPieces(json, ' '.repeat(100)))).status).toBe(413);
+  });
+
+  test('may be none at all', async () => {
+    const server = await serve(fakeServing());
+    expect((await fetch(`${server.url}/v1/models`, { method: 'DELETE' })).status).toBe(405);
+    expect((await fetch(`${server.url}/v1/responses/x`, { method: 'DELETE' })).status).toBe(404);
+  });
+
   test('is refused on the wire once it is too large', async () => {
     const server = await listen(quietApp(fakeServing(), { maxBodyBytes: 1000 }), { port: 0 });
     running.push(server);
