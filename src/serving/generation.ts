@@ -4,7 +4,7 @@ import { type ChoiceOutput, createChoiceOutput, type OutputDelta, type OutputMar
 import type { EngineClient } from './engines/index.js';
 import { RequestError } from './errors.js';
 import { createEventQueue } from './event-queue.js';
-import type { OutputFormat, Tokenizer } from './text/index.js';
+import type { OutputFormat, ParsedText, Tokenizer } from './text/index.js';
 import type { Generation, GenerationFinish, GenerationRequest, ServedModel, Usage } from './types.js';
 
 /** What a generation runs on. */
@@ -40,7 +40,12 @@ export function startGeneration(
   }
   /** Choices with a tool call. */
   const calling = new Set<number>();
-  const usage: Usage = { promptTokens: promptTokenIds.length, cachedTokens: 0, completionTokens: 0 };
+  const usage: Usage = {
+    promptTokens: promptTokenIds.length,
+    cachedTokens: 0,
+    completionTokens: 0,
+    reasoningTokens: 0,
+  };
 
   function finish(
     choice: number,
@@ -64,8 +69,19 @@ export function startGeneration(
     for (const choice of [...open.keys()]) finish(choice, 'abort', null);
   }
 
+  /** Tokens of each choice since it last said something. */
+  const silent = new Map<number, number>();
+
+  /** Tokens that say nothing by themselves count with what is said next. */
+  function countReasoning(choice: number, { text, reasoning, toolCalls }: ParsedText): void {
+    if (text === '' && reasoning === '' && toolCalls.length === 0) return;
+    if (reasoning !== '') usage.reasoningTokens += silent.get(choice) ?? 0;
+    silent.delete(choice);
+  }
+
   /** Whether the choice goes on. */
   function giveOut(choice: number, { stop, ...delta }: OutputDelta): boolean {
+    countReasoning(choice, delta);
     if (delta.toolCalls.length > 0) calling.add(choice);
     queue.push(choice, delta);
     if (stop !== undefined) finish(choice, 'stop', stop);
@@ -81,6 +97,7 @@ export function startGeneration(
         const output = open.get(event.choice);
         if (output === undefined) break;
         usage.completionTokens += 1;
+        silent.set(event.choice, (silent.get(event.choice) ?? 0) + 1);
         const goesOn = giveOut(event.choice, output.push(event.token, event.logprobs));
         if (!goesOn) engine.abort(id, event.choice);
         break;

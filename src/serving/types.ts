@@ -143,6 +143,8 @@ export interface Usage {
   cachedTokens: number;
   /** Over all choices. */
   completionTokens: number;
+  /** Those of them that are reasoning, where it is separated: markup around it may count on either side. */
+  reasoningTokens: number;
 }
 
 export type GenerationEvent = GenerationDelta | GenerationFinish;

@@ -21,7 +21,7 @@ describe('the offline LLM', () => {
         text: 'abcd',
         finishReason: 'length',
         stopReason: null,
-        usage: { promptTokens: 2, cachedTokens: 0, completionTokens: 4 },
+        usage: { promptTokens: 2, cachedTokens: 0, completionTokens: 4, reasoningTokens: 0 },
         tokens: [],
       },
     ]);

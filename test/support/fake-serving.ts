@@ -127,6 +127,7 @@ function startScript(
 ): Generation {
   const promptTokens = request.prompt.kind === 'tokens' ? request.prompt.tokenIds.length : 10;
   let completionTokens = 0;
+  let reasoningTokens = 0;
   let ended = false;
   let abort = (): void => {};
   const aborted = new Promise<'aborted'>((resolve) => {
@@ -149,7 +150,10 @@ function startScript(
         }
         if (next.done) break;
         serving.eventsRead += 1;
-        if (next.value.type === 'delta') completionTokens += 1;
+        if (next.value.type === 'delta') {
+          completionTokens += 1;
+          if (next.value.reasoning !== '') reasoningTokens += 1;
+        }
         yield next.value;
       }
       ended = true;
@@ -163,7 +167,7 @@ function startScript(
     model,
     promptTokenIds: new Int32Array(promptTokens),
     events: events(),
-    usage: () => ({ promptTokens, cachedTokens: 4, completionTokens }),
+    usage: () => ({ promptTokens, cachedTokens: 4, completionTokens, reasoningTokens }),
     abort: () => abort(),
   };
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { toEngineRequest } from '../../src/serving/engine-request.js';
 import { RequestError } from '../../src/serving/errors.js';
 import { startGeneration } from '../../src/serving/generation.js';
+import type { OutputFormat } from '../../src/serving/text/output-format.js';
 import { createTokenizer } from '../../src/serving/text/tokenizer.js';
 import type { Generation, GenerationEvent, GenerationRequest } from '../../src/serving/types.js';
 import { createFakeEngine, type FakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';
@@ -46,7 +47,7 @@ describe('a generation', () => {
     const { text, finish, generation } = await run(saying('Hello'));
     expect(text).toBe('Hello');
     expect(finish).toEqual({ type: 'finish', choice: 0, reason: 'stop', stopReason: null });
-    expect(generation.usage()).toEqual({ promptTokens: 2, cachedTokens: 0, completionTokens: 6 });
+    expect(generation.usage()).toEqual({ promptTokens: 2, cachedTokens: 0, completionTokens: 6, reasoningTokens: 0 });
   });
 
   it('ends with reason length after maxTokens', async () => {
@@ -117,6 +118,45 @@ describe('a generation', () => {
     const engine = () => createFakeEngine({ token: (_, __, at) => [97, 258, 98, EOS][at]!, pace: 'manual' });
     expect((await run(engine())).text).toBe('ab');
     expect((await run(engine(), { keepSpecialTokens: true })).text).toBe('a<|im_start|>b');
+  });
+});
+
+describe('the reasoning of a generation', () => {
+  /** Everything up to `|` is reasoning. Nothing is said before the next character has come. */
+  const format: OutputFormat = {
+    name: 'bar',
+    markupTokens: [],
+    toolCallTag: () => ({}),
+    createParser() {
+      let held = '';
+      let isReasoning = true;
+      const say = (text: string) => ({
+        text: isReasoning ? '' : text,
+        reasoning: isReasoning ? text : '',
+        toolCalls: [],
+      });
+      return {
+        push(text) {
+          const said = say(held.replace('|', ''));
+          if (held === '|') isReasoning = false;
+          held = text;
+          return said;
+        },
+        finish: () => say(held),
+      };
+    },
+  };
+
+  it('is counted in tokens, those that were held back included', async () => {
+    const engine = saying('hmm|yes');
+    const request: GenerationRequest = { id: 'r', prompt: { kind: 'chat', messages: [] }, sampling: {} };
+    const served = { id: 'fake', created: 0, maxModelLen: engine.info.maxModelLen, info: engine.info };
+    const engineRequest = toEngineRequest(request, tokenizer.encode('Hi'), engine.info);
+    const generation = startGeneration({ served, engine, tokenizer, format }, request, engineRequest, '');
+    take(engine, 100);
+    expect((await drain(generation))[0]).toMatchObject({ reasoning: 'hmm', text: 'yes' });
+    // The token after which a text is said counts with it: here the bar, which ends the reasoning.
+    expect(generation.usage()).toMatchObject({ completionTokens: 8, reasoningTokens: 4 });
   });
 });
 
@@ -191,7 +231,7 @@ describe('choices', () => {
       { type: 'delta', choice: 1, text: 'b', reasoning: '', toolCalls: [], tokens: [] },
       { type: 'finish', choice: 1, reason: 'stop', stopReason: 'c' },
     ]);
-    expect(generation.usage()).toEqual({ promptTokens: 2, cachedTokens: 0, completionTokens: 5 });
+    expect(generation.usage()).toEqual({ promptTokens: 2, cachedTokens: 0, completionTokens: 5, reasoningTokens: 0 });
   });
 
   it('go on in the engine when another one has met its stop string', async () => {

@@ -96,12 +96,13 @@ function isAnswered(finish: GenerationFinish): finish is ChoiceEnd {
 }
 
 function sumUsage(generations: readonly Generation[]): Usage {
-  const sum: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+  const sum: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
   for (const generation of generations) {
     const usage = generation.usage();
     sum.promptTokens += usage.promptTokens;
     sum.cachedTokens += usage.cachedTokens;
     sum.completionTokens += usage.completionTokens;
+    sum.reasoningTokens += usage.reasoningTokens;
   }
   return sum;
 }
