@@ -2,6 +2,12 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { createMiddleware } from 'hono/factory';
 import { ApiError } from './openai/errors.js';
 
+/** What a request that was let pass carries on. */
+export interface ClientVariables {
+  /** A name for whoever has this key, which does not give the key away; unset where no keys are asked for. */
+  client?: string;
+}
+
 /**
  * Lets requests pass that carry one of the keys as `Authorization: Bearer <key>` or, as Anthropic's clients do, as
  * `X-Api-Key: <key>`.
@@ -11,7 +17,7 @@ import { ApiError } from './openai/errors.js';
  */
 export function requireApiKey(apiKeys: readonly string[]) {
   const digests = apiKeys.map(digest);
-  return createMiddleware(async (c, next) => {
+  return createMiddleware<{ Variables: ClientVariables }>(async (c, next) => {
     const header = c.req.header('Authorization') ?? '';
     const [, presented = c.req.header('X-Api-Key')] = /^Bearer +(.+)$/i.exec(header) ?? [];
     if (presented === undefined) {
@@ -21,6 +27,7 @@ export function requireApiKey(apiKeys: readonly string[]) {
     let known = false;
     for (const expected of digests) known = timingSafeEqual(expected, given) || known;
     if (!known) throw unauthorized('Incorrect API key provided.', 'invalid_api_key');
+    c.set('client', given.toString('hex'));
     await next();
   });
 }

@@ -16,6 +16,7 @@ import { chatCompletions } from './openai/chat-completions.js';
 import { completions } from './openai/completions.js';
 import { ApiError, toErrorReply } from './openai/errors.js';
 import { models } from './openai/models.js';
+import { responses } from './openai/responses/index.js';
 import { refuseInvalid } from './openai/validation.js';
 import { answerErrorsAs, errorFormatOf } from './protocol.js';
 import { TOKEN_PATHS, tokens } from './tokens/tokens.js';
@@ -76,6 +77,7 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
 
   app.route('/v1', chatCompletions(context));
   app.route('/v1', completions(context));
+  app.route('/v1', responses(context));
   app.route('/v1', models(context));
   app.route('/', tokens(context));
   for (const { routes, probes } of protocols) {

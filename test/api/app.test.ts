@@ -234,6 +234,7 @@ describe('the OpenAPI document', () => {
       Object.entries(methods).map(([method, { responses }]) => [method, path, ...Object.keys(responses)].join(' ')),
     );
     expect(answers.sort()).toEqual([
+      'delete /v1/responses/{response_id} 200 401 404',
       'get /api/ps 200 401',
       'get /api/tags 200 401',
       'get /api/version 200 401',
@@ -247,6 +248,8 @@ describe('the OpenAPI document', () => {
       'get /slots 200 401 503',
       'get /v1/models 200 401',
       'get /v1/models/{model} 200 401 404 503',
+      'get /v1/responses/{response_id} 200 400 401 404',
+      'get /v1/responses/{response_id}/input_items 200 400 401 404',
       'get /v2 200 401',
       'get /v2/health/live 200',
       'get /v2/health/ready 200 503',
@@ -268,6 +271,9 @@ describe('the OpenAPI document', () => {
       'post /v1/completions 200 400 401 404 413 415 500 503',
       'post /v1/messages 200 400 401 404 413 415 500 503',
       'post /v1/messages/count_tokens 200 400 401 404 413 415 500 503',
+      'post /v1/responses 200 400 401 404 413 415 500 503',
+      'post /v1/responses/input_tokens 200 400 401 404 413 415 500 503',
+      'post /v1/responses/{response_id}/cancel 400 401 404',
       'post /v2/models/{model}/generate 200 400 401 404 413 415 500 503',
       'post /v2/models/{model}/generate_stream 200 400 401 404 413 415 500 503',
       'post /v2/models/{model}/versions/{version}/generate 200 400 401 404 413 415 500 503',

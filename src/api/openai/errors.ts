@@ -16,17 +16,20 @@ export interface ErrorReply {
 /** A fault that only HTTP knows: routes, methods, credentials, sizes, media types. */
 export class ApiError extends Error {
   readonly status: ContentfulStatusCode;
+  /** The request field at fault, or null. */
+  readonly param: string | null;
   readonly code: string | null;
   readonly headers: Record<string, string>;
 
   constructor(
     status: ContentfulStatusCode,
     message: string,
-    options: { code?: string | null; headers?: Record<string, string> } = {},
+    options: { param?: string | null; code?: string | null; headers?: Record<string, string> } = {},
   ) {
     super(message);
     this.name = new.target.name;
     this.status = status;
+    this.param = options.param ?? null;
     this.code = options.code ?? null;
     this.headers = options.headers ?? {};
   }
@@ -43,7 +46,7 @@ export function toErrorReply(error: unknown): ErrorReply {
   if (error instanceof ModelNotFoundError) return invalidRequest(404, error.message, error.param, error.code);
   if (error instanceof RequestError) return invalidRequest(400, error.message, error.param, error.code);
   if (error instanceof ApiError) {
-    return { ...invalidRequest(error.status, error.message, null, error.code), headers: error.headers };
+    return { ...invalidRequest(error.status, error.message, error.param, error.code), headers: error.headers };
   }
   if (error instanceof EngineUnavailableError) {
     return {

@@ -7,7 +7,8 @@ type Issue = z.core.$ZodIssue;
 
 /** Default hook of an app: throws what is wrong with a body. */
 export const refuseInvalid: Hook<unknown, Env, string, unknown> = async (result, c) => {
-  if (!result.success) throw toRequestError(result.error.issues, await c.req.json());
+  if (result.success) return;
+  throw toRequestError(result.error.issues, result.target === 'json' ? await c.req.json() : c.req.query());
 };
 
 /**
