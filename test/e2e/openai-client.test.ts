@@ -153,6 +153,65 @@ describe('completions', () => {
   });
 });
 
+describe('responses', () => {
+  const brief = { model: MODEL, temperature: 0, max_output_tokens: 24 };
+
+  test('stream the same text as they answer at once', async () => {
+    const whole = await client.responses.create({ ...brief, input: 'What is gravity?' });
+    expect(whole).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+    expect(whole.output_text).toMatch(/gravity/i);
+    const stream = client.responses.stream({ ...brief, input: 'What is gravity?' });
+    let text = '';
+    stream.on('response.output_text.delta', (event) => {
+      text += event.delta;
+    });
+    const final = await stream.finalResponse();
+    expect([text, final.output_text]).toEqual([whole.output_text, whole.output_text]);
+    expect(final.usage).toMatchObject({ input_tokens: whole.usage?.input_tokens, output_tokens: 24 });
+    const chat = await client.chat.completions.create({ ...BRIEF, messages: MESSAGES });
+    expect(chat.choices[0]?.message.content).toBe(whole.output_text);
+  });
+
+  test('go on with a stored conversation, of which nothing is computed again', async () => {
+    const first = await client.responses.create({ ...brief, max_output_tokens: 64, input: 'What is gravity?' });
+    const input = [{ role: 'user' as const, content: 'Say it in one sentence.' }];
+    const stored = await client.responses.create({ ...brief, previous_response_id: first.id, input });
+    expect(stored.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(64);
+    const sent: OpenAI.Responses.ResponseInput = [{ role: 'user', content: 'What is gravity?' }];
+    for (const item of first.output) sent.push(item as OpenAI.Responses.ResponseInputItem);
+    const whole = await client.responses.create({ ...brief, input: [...sent, ...input], store: false });
+    expect(whole.output_text).toBe(stored.output_text);
+    const { input_tokens } = await client.responses.inputTokens.count({ previous_response_id: first.id, input });
+    expect(stored.usage?.input_tokens).toBe(input_tokens);
+  });
+
+  test('give log-probabilities whose texts add up to the answer', async () => {
+    const { output } = await client.responses.create({
+      ...brief,
+      input: 'What is gravity?',
+      include: ['message.output_text.logprobs'],
+      top_logprobs: 2,
+    });
+    const [message] = output;
+    const part = message?.type === 'message' ? message.content[0] : undefined;
+    if (part?.type !== 'output_text') throw new Error('no text');
+    expect(Buffer.from((part.logprobs ?? []).flatMap(({ bytes }) => bytes)).toString()).toBe(part.text);
+  });
+
+  test('leave out old turns only when they may', async () => {
+    const input = [
+      { role: 'user' as const, content: 'word '.repeat(3000) },
+      { role: 'assistant' as const, content: 'Yes.' },
+      { role: 'user' as const, content: 'What is gravity?' },
+    ];
+    const refused = await client.responses.create({ ...brief, input }).catch((reason: unknown) => reason);
+    expect(refused).toMatchObject({ status: 400, code: 'context_length_exceeded', param: 'input' });
+    const fitted = await client.responses.create({ ...brief, input, truncation: 'auto' });
+    const alone = await client.responses.create({ ...brief, input: input.slice(-1) });
+    expect(fitted.output_text).toBe(alone.output_text);
+  });
+});
+
 describe('models', () => {
   test('are listed and found', async () => {
     const listed = [];
