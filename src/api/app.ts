@@ -9,6 +9,8 @@ import { requireApiKey } from './api-key.js';
 import { limitBody } from './body-limit.js';
 import type { ApiContext } from './context.js';
 import { docs } from './docs.js';
+import { embeddings } from './embeddings/embeddings.js';
+import { SCORING_PATHS, scoring } from './embeddings/scoring.js';
 import { health } from './health.js';
 import { metrics } from './metrics.js';
 import { neighbours } from './neighbours.js';
@@ -70,7 +72,7 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
     for (const { path } of [...routes.routes, ...(probes?.routes ?? [])]) app.use(path, answerErrorsAs(toError));
   }
   const guards = [...(apiKeys.length > 0 ? [requireApiKey(apiKeys)] : []), limitBody(maxBodyBytes)];
-  for (const path of ['/v1/*', ...TOKEN_PATHS]) app.use(path, ...guards);
+  for (const path of ['/v1/*', ...TOKEN_PATHS, ...SCORING_PATHS]) app.use(path, ...guards);
   for (const { path, method } of protocols.flatMap(({ routes }) => routes.routes)) {
     if (!path.startsWith('/v1/')) app.on(method, [path], ...guards);
   }
@@ -79,6 +81,8 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
   app.route('/v1', completions(context));
   app.route('/v1', responses(context));
   app.route('/v1', models(context));
+  app.route('/v1', embeddings(context));
+  app.route('/', scoring(context));
   app.route('/', tokens(context));
   for (const { routes, probes } of protocols) {
     app.route('/', routes);

@@ -2,14 +2,16 @@ import type { BlockCopy } from '../kvcache/index.js';
 import { LlamaBatch, type LlamaContext } from '../llama/index.js';
 import { type CellSequence, CellSequences, type CellSequencesOptions } from './cell-sequences.js';
 import type { Chunk } from './executor.js';
+import { type Piece, planBatches, type RowReader, readRows } from './row-batches.js';
 
 export interface CellsExecutorOptions extends Omit<CellSequencesOptions, 'memory'> {
   /** With a unified KV cache of at least as many cells as there are positions in all blocks. */
-  context: Pick<LlamaContext, 'batchSize' | 'decode' | 'logits' | 'memory'>;
+  context: Pick<LlamaContext, 'batchSize' | 'maxOutputs' | 'decode' | 'embed' | 'embedding' | 'logits' | 'memory'>;
 }
 
 /**
- * Computes one step with llama.cpp's own KV cache and attention: all chunks in one `llama_decode`. The blocks of the
+ * Computes one step with llama.cpp's own KV cache and attention: all chunks in one `llama_decode`, those with a reader in
+ * others before it. The blocks of the
  * chunks only say who shares what with whom; {@link CellSequences} does the same with llama.cpp's cells.
  */
 export class CellsExecutor {
@@ -41,9 +43,13 @@ export class CellsExecutor {
     const placed = chunks.map((chunk, i) => known[i] ?? this.join(chunk));
     for (const [i, chunk] of chunks.entries()) sequences.settleCopy(placed[i], chunk);
     for (const [i, chunk] of chunks.entries()) sequences.claim(placed[i], chunk, chunk.start + chunk.count);
-    this.fill(chunks, placed);
-    this.context.decode(this.batch);
-    for (const [i, { start, count }] of chunks.entries()) sequences.advance(placed[i], start + count);
+    const { batches, rest } = planBatches(chunks, this.context.maxOutputs);
+    for (const batch of batches) readRows(this.context, batch, this.compute(batch.pieces, placed, batch.kind));
+    this.lastRows = new Array<number>(chunks.length).fill(-1);
+    if (rest.length > 0) {
+      const firstRows = this.compute(rest, placed, 'last-logits');
+      for (const [i, { chunk, index }] of rest.entries()) this.lastRows[index] = firstRows[i] + chunk.count - 1;
+    }
     sequences.endStep();
   }
 
@@ -70,17 +76,35 @@ export class CellsExecutor {
     return sequence;
   }
 
-  private fill(chunks: readonly Chunk[], placed: readonly CellSequence[]): void {
+  /** Decodes these pieces for the logits they want, or for something of all rows. Returns the first row of each. */
+  private compute(
+    pieces: readonly Piece[],
+    placed: readonly CellSequence[],
+    outputs: RowReader['kind'] | 'last-logits',
+  ): number[] {
+    const firstRows = this.fill(pieces, placed, outputs === 'logits');
+    if (outputs === 'states') this.context.embed(this.batch);
+    else this.context.decode(this.batch);
+    for (const { chunk, index } of pieces) this.sequences.advance(placed[index], chunk.start + chunk.count);
+    return firstRows;
+  }
+
+  /** Returns the first row of each piece. */
+  private fill(pieces: readonly Piece[], placed: readonly CellSequence[], everyLogits: boolean): number[] {
     // llama.cpp computes recurrent layers for ranges of neighbouring ids at once.
-    const order = chunks.map((_, index) => index).sort((a, b) => placed[a].id - placed[b].id);
-    this.lastRows = new Array<number>(chunks.length);
+    const idOf = (piece: number): number => placed[pieces[piece].index].id;
+    const order = pieces.map((_, piece) => piece).sort((a, b) => idOf(a) - idOf(b));
+    const firstRows = new Array<number>(pieces.length);
     let row = 0;
-    for (const index of order) {
-      row = this.writeRows(row, chunks[index], placed[index].id);
-      this.lastRows[index] = row - 1;
-      if (chunks[index].wantsLogits) this.batch.wantsLogits[row - 1] = 1;
+    for (const piece of order) {
+      const { chunk } = pieces[piece];
+      firstRows[piece] = row;
+      row = this.writeRows(row, chunk, idOf(piece));
+      if (everyLogits) this.batch.wantsLogits.fill(1, firstRows[piece], row);
+      else if (chunk.wantsLogits) this.batch.wantsLogits[row - 1] = 1;
     }
     this.batch.length = row;
+    return firstRows;
   }
 
   /** Returns the row after the chunk's last. */

@@ -7,9 +7,17 @@ import {
   type Sequence,
 } from '../scheduler/index.js';
 import type { TokenSelection } from '../selection/index.js';
-import type { Executor } from './executor.js';
+import type { Chunk, Executor } from './executor.js';
 import { tokenLogprobs } from './logprobs.js';
-import type { EngineEvent, EngineRequest, EngineStats, FinishReason, SamplingParams } from './protocol.js';
+import { createPooler, type Pooler } from './pooling.js';
+import type {
+  EmbedRequest,
+  EngineEvent,
+  EngineRequest,
+  EngineStats,
+  FinishReason,
+  SamplingParams,
+} from './protocol.js';
 import { countToken, createHistory, Sampler, type TokenHistory } from './sampler.js';
 
 export interface EngineOptions extends SchedulerOptions {
@@ -38,6 +46,8 @@ export class Engine {
   private readonly requests = new Map<string, EngineRequest>();
   /** Requests whose grammar is being compiled. */
   private readonly preparing = new Map<string, EngineRequest>();
+  /** By request: what becomes of the hidden states of prompts that are embedded. */
+  private readonly poolers = new Map<string, Pooler>();
   private readonly histories = new WeakMap<Sequence, TokenHistory>();
   private events: EngineEvent[] = [];
   private readonly totals = { steps: 0, promptTokensComputed: 0, generatedTokens: 0, decodeMs: 0, stepMs: 0 };
@@ -85,14 +95,22 @@ export class Engine {
 
   private enqueue(request: EngineRequest): void {
     const { id, promptTokenIds, n, priority, cacheSalt, sampling } = request;
-    try {
-      this.scheduler.add({ id, promptTokenIds, maxTokens: sampling.maxTokens, n, priority, cacheSalt });
-      this.requests.set(id, request);
-    } catch (error) {
-      if (!(error instanceof AdmissionError)) throw error;
-      if (request.grammar !== null) this.options.masks.release(id);
-      this.reject(id, error.message);
-    }
+    const { maxTokens } = sampling;
+    const isAdmitted = this.admit(id, () => {
+      if (maxTokens < 1) throw new AdmissionError(`max_tokens must be at least 1, got ${maxTokens}`);
+      this.scheduler.add({ id, promptTokenIds, maxTokens, n, priority, cacheSalt });
+    });
+    if (isAdmitted) this.requests.set(id, request);
+    else if (request.grammar !== null) this.options.masks.release(id);
+  }
+
+  /** Queues a prompt to be embedded; one that can never be is answered with a `rejected` event. */
+  embed({ id, promptTokenIds, pooling, priority, cacheSalt }: EmbedRequest): void {
+    const computesAll = pooling === 'mean';
+    const isAdmitted = this.admit(id, () =>
+      this.scheduler.add({ id, promptTokenIds, maxTokens: 0, n: 1, priority, cacheSalt, computesAll }),
+    );
+    if (isAdmitted) this.poolers.set(id, createPooler(pooling, promptTokenIds.length));
   }
 
   /** Ends a request or one of its choices now. Its blocks are free for the next step. */
@@ -129,20 +147,18 @@ export class Engine {
     const began = performance.now();
     const plan = this.scheduler.plan(began);
     if (plan.scheduled.length === 0) return false;
-    const chunks = plan.scheduled.map(({ sequence, start, count, samples }) => ({
-      tokens: sequence.tokens.array,
-      start,
-      count,
-      blocks: sequence.table.blocks,
-      wantsLogits: samples,
-    }));
+    const chunks = plan.scheduled.map((scheduled) => this.chunkOf(scheduled));
     const decodeBegan = performance.now();
     this.options.executor.run(chunks, plan.copies);
     this.totals.decodeMs += performance.now() - decodeBegan;
     this.scheduler.commit(plan);
     plan.scheduled.forEach((scheduled, index) => {
       this.countComputed(scheduled);
-      if (scheduled.samples) this.sample(scheduled.sequence, this.options.executor.logits(index));
+      const { sequence, samples } = scheduled;
+      if (!samples) return;
+      const pooler = this.poolers.get(sequence.requestId);
+      if (pooler === undefined) this.sample(sequence, this.options.executor.logits(index));
+      else this.finishEmbedding(sequence, pooler);
     });
     this.options.masks.flush();
     const ms = performance.now() - began;
@@ -182,6 +198,29 @@ export class Engine {
       ...this.totals,
       ...this.scheduler.counters,
     };
+  }
+
+  private admit(requestId: string, add: () => void): boolean {
+    try {
+      add();
+      return true;
+    } catch (error) {
+      if (!(error instanceof AdmissionError)) throw error;
+      this.reject(requestId, error.message);
+      return false;
+    }
+  }
+
+  private chunkOf({ sequence, start, count, samples }: ScheduledSequence): Chunk {
+    const chunk = { tokens: sequence.tokens.array, start, count, blocks: sequence.table.blocks };
+    const pooler = this.poolers.get(sequence.requestId);
+    if (pooler === undefined) return { ...chunk, wantsLogits: samples };
+    return { ...chunk, wantsLogits: false, ...(pooler.reads(start + count) && { reader: pooler }) };
+  }
+
+  private finishEmbedding(sequence: Sequence, pooler: Pooler): void {
+    this.events.push({ type: 'embedding', requestId: sequence.requestId, vector: pooler.vector() });
+    this.finish(sequence, 'stop');
   }
 
   private countComputed({ sequence, start, count }: ScheduledSequence): void {
@@ -260,6 +299,7 @@ export class Engine {
     if (this.scheduler.has(requestId)) return;
     const request = this.requests.get(requestId);
     this.requests.delete(requestId);
+    this.poolers.delete(requestId);
     if (request !== undefined && request.grammar !== null) this.options.masks.release(requestId);
   }
 

@@ -1,6 +1,7 @@
 import { PAGE_TOKENS, type PagedAttention } from '../attention/index.js';
 import type { BlockCopy } from '../kvcache/index.js';
 import { LlamaBatch, type LlamaContext } from '../llama/index.js';
+import { type Piece, planBatches, type RowReader, readRows } from './row-batches.js';
 import { fillTiles, padTo } from './row-padding.js';
 
 /** Positions [start, start + count) of one sequence, whose KV goes to, and whose past lies in, these blocks. */
@@ -16,6 +17,8 @@ export interface Chunk {
   blocks: readonly number[];
   /** Logits after the chunk's last token are wanted. */
   wantsLogits: boolean;
+  /** Wants something of every row besides; of the last one only if its logits are not wanted anyway. */
+  reader?: RowReader;
 }
 
 export interface ExecutorOptions {
@@ -35,8 +38,8 @@ export interface ExecutorOptions {
 export const MAX_ROW_PADDING = 8;
 
 /**
- * Computes one step: all chunks in one `llama_decode`, with attention over our pages. Arrays are filled in place and
- * reused from step to step.
+ * Computes one step: all chunks in one `llama_decode`, with attention over our pages; those with a reader in others before
+ * it. Arrays are filled in place and reused from step to step.
  */
 export class Executor {
   private readonly options: ExecutorOptions;
@@ -62,16 +65,14 @@ export class Executor {
    * @throws LlamaError when llama.cpp fails, Error when its graph has an attention that the kernel cannot compute
    */
   run(chunks: readonly Chunk[], copies: readonly BlockCopy[] = []): void {
-    const { attention, context } = this.options;
+    const { context } = this.options;
     for (const { source, target } of copies) this.copyBlock(source, target);
-    const tableEnd = this.fill(chunks);
-    const tables = this.tables.subarray(0, tableEnd);
-    attention.beginStep(this.batch.length, this.batch.positions, this.slots, this.tableOffsets, tables);
-    context.decode(this.batch);
-    // llama.cpp's own cache is a formality: empty before each step, so that positions may start anywhere.
-    context.clearMemory();
-    const problem = attention.takeError();
-    if (problem !== undefined) throw new Error(`paged attention: ${problem}`);
+    const { batches, rest } = planBatches(chunks, context.maxOutputs - MAX_ROW_PADDING);
+    for (const batch of batches) readRows(context, batch, this.compute(batch.pieces, batch.kind));
+    this.lastRows = new Array<number>(chunks.length).fill(-1);
+    if (rest.length === 0) return;
+    const firstRows = this.compute(rest, 'last-logits');
+    for (const [i, { chunk, index }] of rest.entries()) this.lastRows[index] = firstRows[i] + chunk.count - 1;
   }
 
   /** Logits of chunk `index` of the last step, [vocabSize]: a view that the next step overwrites. */
@@ -79,12 +80,28 @@ export class Executor {
     return this.options.context.logits(this.lastRows[index]);
   }
 
-  /** Returns where the page tables end. */
-  private fill(chunks: readonly Chunk[]): number {
+  /** Decodes these pieces for the logits they want, or for something of all rows. Returns the first row of each. */
+  private compute(pieces: readonly Piece[], outputs: RowReader['kind'] | 'last-logits'): number[] {
+    const { attention, context } = this.options;
+    const chunks = pieces.map(({ chunk }) => chunk);
+    const { firstRows, tableEnd } = this.fill(chunks, outputs === 'logits');
+    const tables = this.tables.subarray(0, tableEnd);
+    attention.beginStep(this.batch.length, this.batch.positions, this.slots, this.tableOffsets, tables);
+    if (outputs === 'states') context.embed(this.batch);
+    else context.decode(this.batch);
+    // llama.cpp's own cache is a formality: empty before each step, so that positions may start anywhere.
+    context.clearMemory();
+    const problem = attention.takeError();
+    if (problem !== undefined) throw new Error(`paged attention: ${problem}`);
+    return firstRows;
+  }
+
+  /** Returns the first row of each chunk, and where the page tables end. */
+  private fill(chunks: readonly Chunk[], everyLogits: boolean): { firstRows: number[]; tableEnd: number } {
     const { batch } = this;
     // Sequences that share a prefix share its first block: side by side, the kernel walks their common pages once.
     const order = chunks.map((_, index) => index).sort((a, b) => chunks[a].blocks[0] - chunks[b].blocks[0] || a - b);
-    this.lastRows = new Array<number>(chunks.length);
+    const firstRows = new Array<number>(chunks.length);
     let row = 0;
     let outputs = 0;
     let tableEnd = 0;
@@ -92,11 +109,15 @@ export class Executor {
       const { tokens, start, count, wantsLogits } = chunks[index];
       const table = tableEnd;
       tableEnd = this.writeTable(table, chunks[index]);
+      firstRows[index] = row;
       for (let position = start; position < start + count; position++, row++) {
         const page = this.tables[table + Math.floor(position / PAGE_TOKENS)];
         this.writeRow(row, tokens[position], position, sequence, table, page);
+        if (everyLogits) {
+          batch.wantsLogits[row] = 1;
+          outputs++;
+        }
       }
-      this.lastRows[index] = row - 1;
       if (wantsLogits) {
         batch.wantsLogits[row - 1] = 1;
         outputs++;
@@ -104,7 +125,7 @@ export class Executor {
     }
     batch.length = this.pad(row, outputs, order.length, tableEnd);
     // The scratch page's table comes last.
-    return tableEnd + 1;
+    return { firstRows, tableEnd: tableEnd + 1 };
   }
 
   private writeRow(row: number, token: number, position: number, sequence: number, table: number, page: number): void {

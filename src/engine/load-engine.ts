@@ -7,6 +7,7 @@ import { type Disposable, isGpu, KVBackendError, type KVBackendParts, type OpenK
 import { openSelection } from './open-selection.js';
 import { UnsupportedModelError } from './page-support.js';
 import { openPages } from './pages-backend.js';
+import { defaultPooling } from './pooling.js';
 import type { EngineConfig, EngineInfo, LogLevel } from './protocol.js';
 import { SelfTestError } from './self-test.js';
 
@@ -79,6 +80,8 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
       parameters: model.parameters,
       weightBytes: model.weightBytes,
       vocabSize: model.vocab.size,
+      embeddingSize: model.embeddingOutputSize,
+      pooling: defaultPooling(model),
       ...backend.sizes,
       ...backend.info,
       kvBackendReason: reason,

@@ -31,6 +31,10 @@ function handle(message: GatewayMessage): void {
       loaded?.engine.add(message.request);
       wake();
       return;
+    case 'embed':
+      loaded?.engine.embed(message.request);
+      wake();
+      return;
     case 'abort':
       loaded?.engine.abort(message.requestId, message.choice);
       wake();

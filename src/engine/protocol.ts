@@ -69,6 +69,20 @@ export interface EngineRequest {
   grammar: Grammar | null;
 }
 
+/** How the hidden states of a prompt's tokens become one vector: their mean, or the last one's. */
+export type Pooling = 'mean' | 'last';
+
+/** One prompt, and an embedding of it. */
+export interface EmbedRequest {
+  /** Unlike those of all other requests, of either kind. */
+  id: string;
+  promptTokenIds: Int32Array;
+  pooling: Pooling;
+  /** As of an {@link EngineRequest}. */
+  priority: number;
+  cacheSalt: string;
+}
+
 export type FinishReason = 'stop' | 'length' | 'abort' | 'error';
 
 /** Natural-log probabilities under the model's own distribution (before temperature and filters). */
@@ -85,6 +99,8 @@ export type EngineEvent =
   /** The prompt is computed and the first tokens follow; `cachedTokens` of it came from the prefix cache. */
   | { type: 'started'; requestId: string; cachedTokens: number }
   | { type: 'token'; requestId: string; choice: number; token: number; logprobs?: TokenLogprobs }
+  /** The embedding that was asked for, not normalised; `finished` with reason `stop` follows. */
+  | { type: 'embedding'; requestId: string; vector: Float32Array }
   /** `stopToken` is the token that ended it, when reason is `stop`: it was sent as a `token` event before. */
   | { type: 'finished'; requestId: string; choice: number; reason: FinishReason; stopToken?: number }
   /** The request was not accepted (it can never fit, or is malformed); no other event follows. */
@@ -123,6 +139,9 @@ export interface EngineInfo {
   parameters: number;
   weightBytes: number;
   vocabSize: number;
+  /** Length of an embedding, and how they are pooled unless a request says otherwise. */
+  embeddingSize: number;
+  pooling: Pooling;
   maxModelLen: number;
   blockSize: number;
   numBlocks: number;
@@ -175,6 +194,7 @@ export interface EngineConfig {
 export type GatewayMessage =
   | { type: 'start'; version: number; config: EngineConfig }
   | { type: 'add'; request: EngineRequest }
+  | { type: 'embed'; request: EmbedRequest }
   /** Ends a request, or one choice of it; its pages are free after the running step. */
   | { type: 'abort'; requestId: string; choice?: number }
   | { type: 'shutdown' };

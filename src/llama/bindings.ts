@@ -38,6 +38,7 @@ export interface ContextParams {
   n_outputs_max_per_seq: number;
   n_threads: number;
   n_threads_batch: number;
+  pooling_type: number;
   flash_attn_type: number;
   type_k: number;
   type_v: number;
@@ -317,6 +318,7 @@ export function bindLibraries(files: Libraries) {
     ),
     llama_model_n_layer: declare<OfModel<number>>(llama, 'llama_model_n_layer', i32, [p]),
     llama_model_n_embd: declare<OfModel<number>>(llama, 'llama_model_n_embd', i32, [p]),
+    llama_model_n_embd_out: declare<OfModel<number>>(llama, 'llama_model_n_embd_out', i32, [p]),
     llama_model_n_head: declare<OfModel<number>>(llama, 'llama_model_n_head', i32, [p]),
     llama_model_n_head_kv: declare<OfModel<number>>(llama, 'llama_model_n_head_kv', i32, [p]),
     llama_model_n_ctx_train: declare<OfModel<number>>(llama, 'llama_model_n_ctx_train', i32, [p]),
@@ -369,6 +371,13 @@ export function bindLibraries(files: Libraries) {
     llama_free: declare<(context: Pointer) => void>(llama, 'llama_free', 'void', [p]),
     llama_decode: declare<(context: Pointer, batch: BatchStruct) => number>(llama, 'llama_decode', i32, [p, BATCH]),
     llama_get_logits: declare<(context: Pointer) => Pointer | null>(llama, 'llama_get_logits', p, [p]),
+    llama_set_embeddings: declare<(context: Pointer, embeddings: boolean) => void>(
+      llama,
+      'llama_set_embeddings',
+      'void',
+      [p, 'bool'],
+    ),
+    llama_get_embeddings: declare<(context: Pointer) => Pointer | null>(llama, 'llama_get_embeddings', p, [p]),
     llama_attach_threadpool: declare<(context: Pointer, pool: Pointer, batchPool: Pointer) => void>(
       llama,
       'llama_attach_threadpool',

@@ -8,6 +8,8 @@ import type { AttachableThreadPool, ThreadPool } from './thread-pool.js';
 
 const FLASH_ATTENTION_AUTO = -1;
 const FLASH_ATTENTION_ENABLED = 1;
+/** States of single tokens, whatever pooling the model file names. */
+const POOLING_NONE = 0;
 
 /** Values of `enum ggml_type`. */
 const KV_TYPES = { f16: 1, q8_0: 8 };
@@ -71,6 +73,18 @@ export interface LlamaContext {
    * @throws RangeError if they were not wanted.
    */
   logits(row: number): Float32Array;
+  /**
+   * Computes a batch as {@link decode} does, but for the hidden states of all its tokens, whatever it wants, and not for
+   * logits. There must be at most `maxOutputs` tokens.
+   * @throws LlamaError as decode
+   */
+  embed(batch: LlamaBatch): void;
+  /**
+   * Hidden state, behind the last norm, of the token at this index of the last batch, which {@link embed} computed. A view
+   * of llama.cpp's memory, valid until the next batch.
+   * @throws RangeError if there is none.
+   */
+  embedding(row: number): Float32Array;
   /** Forgets all sequences; the memory behind them is not wiped. */
   clearMemory(): void;
   readonly memory: LlamaMemory;
@@ -88,6 +102,8 @@ export interface ContextOwner {
   log: NativeLog;
   model: Pointer;
   vocabSize: number;
+  /** Width of a hidden state. */
+  embeddingSize: number;
   /** Whether a GPU computes (a part of) the model. */
   offloaded: boolean;
   onDispose(context: LlamaContext): void;
@@ -98,7 +114,7 @@ export interface ContextOwner {
  * @throws LlamaError if it cannot make the context, most often for lack of memory.
  */
 export function createContext(owner: ContextOwner, options: ContextOptions): LlamaContext {
-  const { bindings, log, vocabSize } = owner;
+  const { bindings, log, vocabSize, embeddingSize } = owner;
   const { batchSize, maxSequences, threads } = options;
   checkSize('batchSize', batchSize);
   checkSize('contextLength', options.contextLength ?? batchSize);
@@ -124,6 +140,7 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     n_outputs_max_per_seq: maxOutputs,
     n_threads: threads,
     n_threads_batch: threads,
+    pooling_type: POOLING_NONE,
     flash_attn_type: needsFlashAttention ? FLASH_ATTENTION_ENABLED : FLASH_ATTENTION_AUTO,
     type_k: KV_TYPES[kvType],
     type_v: KV_TYPES[kvType],
@@ -151,6 +168,8 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
   let views: Float32Array[] = [];
   /** llama_get_logits puts the rows into batch order: once after each decode, before any is read. */
   let viewsCurrent = false;
+  /** Hidden states of the last batch. */
+  let states: Float32Array | undefined;
 
   const live = (): Pointer => {
     if (pointer === null) throw new LlamaError('the context has been disposed');
@@ -170,7 +189,8 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     return kvCache;
   };
 
-  const begin = (batch: LlamaBatch): Pointer => {
+  /** Logits are computed of the rows that want them, hidden states of all. */
+  const begin = (batch: LlamaBatch, outputsOf: 'logits' | 'states'): Pointer => {
     const context = live();
     if (batch.length < 1 || batch.length > Math.min(batchSize, batch.capacity)) {
       throw new LlamaError(`a batch of ${batch.length} tokens does not fit: 1 to ${batchSize} do`);
@@ -178,9 +198,13 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     outputs = 0;
     rows = 0;
     viewsCurrent = false;
-    for (let row = 0; row < batch.length; row++) outputIndex[row] = batch.wantsLogits[row] === 0 ? -1 : outputs++;
-    if (outputs > maxOutputs) {
-      throw new LlamaError(`the batch wants logits of ${outputs} tokens, the context has room for ${maxOutputs}`);
+    states = undefined;
+    for (let row = 0; row < batch.length; row++) {
+      outputIndex[row] = outputsOf === 'states' || batch.wantsLogits[row] === 0 ? -1 : outputs++;
+    }
+    const wanted = outputsOf === 'states' ? batch.length : outputs;
+    if (wanted > maxOutputs) {
+      throw new LlamaError(`the batch wants ${outputsOf} of ${wanted} tokens, the context has room for ${maxOutputs}`);
     }
     log.beginCall();
     return context;
@@ -204,6 +228,11 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     viewsCurrent = true;
   };
 
+  const decode = (native: Pointer, batch: LlamaBatch): void => {
+    const run = () => bindings.llama_decode(native, batch.toStruct());
+    finish(batch, owner.offloaded ? log.silence(run) : run());
+  };
+
   const detachThreadPool = (): void => {
     if (threadPool === undefined || pointer === null) return;
     bindings.llama_detach_threadpool(pointer);
@@ -217,6 +246,7 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     bindings.llama_free(pointer);
     pointer = null;
     views = [];
+    states = undefined;
     owner.onDispose(context);
   };
 
@@ -225,9 +255,28 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     maxOutputs,
 
     decode(batch) {
-      const native = begin(batch);
-      const run = () => bindings.llama_decode(native, batch.toStruct());
-      finish(batch, owner.offloaded ? log.silence(run) : run());
+      decode(begin(batch, 'logits'), batch);
+    },
+
+    embed(batch) {
+      const native = begin(batch, 'states');
+      bindings.llama_set_embeddings(native, true);
+      try {
+        decode(native, batch);
+        const pointer = bindings.llama_get_embeddings(native);
+        if (pointer === null) throw new LlamaError('this model gives no embeddings');
+        states = new Float32Array(koffi.view(pointer, 4 * embeddingSize * batch.length));
+      } finally {
+        bindings.llama_set_embeddings(native, false);
+      }
+    },
+
+    embedding(row) {
+      live();
+      if (states === undefined || !Number.isInteger(row) || row < 0 || row >= rows) {
+        throw new RangeError(`the last batch computed no hidden state of row ${row}`);
+      }
+      return states.subarray(row * embeddingSize, (row + 1) * embeddingSize);
     },
 
     logits(row) {

@@ -25,6 +25,8 @@ export interface LlamaModel {
   readonly layers: number;
   /** Width of the residual stream. */
   readonly embeddingSize: number;
+  /** Width of the states that {@link LlamaContext.embedding} gives; nearly always the same. */
+  readonly embeddingOutputSize: number;
   /** Query heads of the first layer, and the KV heads that they share. */
   readonly heads: number;
   readonly kvHeads: number;
@@ -123,6 +125,7 @@ export function openModel({ bindings, log, gpu }: ModelOwner, path: string, opti
     description: readText((text, size) => bindings.llama_model_desc(live(), text, size)),
     layers: sizeOf(bindings.llama_model_n_layer),
     embeddingSize: sizeOf(bindings.llama_model_n_embd),
+    embeddingOutputSize: sizeOf(bindings.llama_model_n_embd_out),
     heads: sizeOf(bindings.llama_model_n_head),
     kvHeads: sizeOf(bindings.llama_model_n_head_kv),
     trainContextLength: sizeOf(bindings.llama_model_n_ctx_train),
@@ -158,6 +161,7 @@ export function openModel({ bindings, log, gpu }: ModelOwner, path: string, opti
           log,
           model: live(),
           vocabSize: vocab.size,
+          embeddingSize: bindings.llama_model_n_embd_out(live()),
           offloaded,
           onDispose: (disposed) => contexts.delete(disposed),
         },

@@ -28,11 +28,13 @@ export interface SchedulerOptions {
 export interface ScheduleRequest {
   id: string;
   promptTokenIds: Int32Array;
-  /** Most tokens each choice may generate. */
+  /** Most tokens each choice may generate; 0: the prompt is only computed. */
   maxTokens: number;
   n: number;
   priority: number;
   cacheSalt: string;
+  /** Something is wanted of every position of the prompt: none may come from the prefix cache. */
+  computesAll?: boolean;
 }
 
 /** Compute positions [start, start + count) of the sequence in this step. */
@@ -142,7 +144,6 @@ export class Scheduler {
     const { maxModelLen, maxNumSeqs } = this.options;
     const length = promptTokenIds.length + maxTokens;
     if (promptTokenIds.length < 1) throw new AdmissionError('the prompt has no tokens');
-    if (maxTokens < 1) throw new AdmissionError(`max_tokens must be at least 1, got ${maxTokens}`);
     if (length > maxModelLen) {
       throw new AdmissionError(
         `${promptTokenIds.length} prompt and ${maxTokens} output tokens exceed the maximum length of ${maxModelLen}`,
@@ -167,6 +168,7 @@ export class Scheduler {
       state: 'waiting',
       pendingForks: n - 1,
       claims: [],
+      computesAll: request.computesAll ?? false,
       cachedTokens: 0,
       wasPreempted: false,
     };
@@ -305,7 +307,7 @@ export class Scheduler {
       this.waiting.pop();
       quota--;
       this.policy.admitted(1);
-      if (!sequence.wasPreempted) this.counters.prefixQueriedTokens += sequence.promptLength;
+      if (!sequence.wasPreempted && !sequence.computesAll) this.counters.prefixQueriedTokens += sequence.promptLength;
       sequence.state = 'running';
       this.insertRunning(sequence);
       count(sequence);
@@ -392,7 +394,7 @@ export class Scheduler {
     const blocked = this.blockedAtFree;
     if (blocked?.sequence === sequence && this.cache.freeBlocks <= blocked.freeBlocks) return false;
     // Cached blocks count as free until they are adopted, so the only way to know is to adopt them.
-    this.cache.adoptCached(sequence.table, sequence.tokens.array, sequence.tokens.length - 1);
+    this.cache.adoptCached(sequence.table, sequence.tokens.array, mostToAdopt(sequence));
     const needed = this.cache.blocksToReserve(sequence.table, sequence.tokens.length) + this.outstandingBlocks();
     const fits = needed <= this.cache.freeBlocks;
     this.cache.release(sequence.table);
@@ -401,7 +403,7 @@ export class Scheduler {
   }
 
   private adoptCached(sequence: Sequence): void {
-    const tokens = this.cache.adoptCached(sequence.table, sequence.tokens.array, sequence.tokens.length - 1);
+    const tokens = this.cache.adoptCached(sequence.table, sequence.tokens.array, mostToAdopt(sequence));
     if (sequence.wasPreempted) return;
     sequence.cachedTokens += tokens;
     this.counters.prefixHitTokens += tokens;
@@ -459,6 +461,7 @@ export class Scheduler {
    */
   private waitsForSharedBlock(sequence: Sequence): boolean {
     const { table, tokens } = sequence;
+    if (sequence.computesAll) return false;
     const { first, end } = this.promptBlocksToCompute(sequence);
     if (first >= end) return false;
     const owner = this.claimed.get(this.cache.blockKey(table, tokens.array, first));
@@ -495,6 +498,11 @@ export class Scheduler {
     for (const { key } of sequence.claims) this.claimed.delete(key);
     sequence.claims.length = 0;
   }
+}
+
+/** At least the newest token is computed, as something is wanted of it. */
+function mostToAdopt({ computesAll, tokens }: Sequence): number {
+  return computesAll ? 0 : tokens.length - 1;
 }
 
 function workOf({ scheduled }: StepPlan): StepWork {

@@ -24,6 +24,8 @@ export interface Sequence {
   pendingForks: number;
   /** Prompt blocks this sequence has announced to compute, in order; see `Scheduler.claimed`. */
   readonly claims: BlockClaim[];
+  /** Takes nothing from the prefix cache. */
+  readonly computesAll: boolean;
   /** Prompt tokens that others had computed. Complete once the first token is generated. */
   cachedTokens: number;
   wasPreempted: boolean;

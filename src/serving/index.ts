@@ -4,6 +4,7 @@ export type {
   EngineStats,
   FinishReason,
   LogLevel,
+  Pooling,
   SamplingParams,
 } from '../engine/protocol.js';
 export { type EngineClient, type EngineFailure, EngineStartError, type EngineStartHooks } from './engines/index.js';

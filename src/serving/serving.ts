@@ -1,4 +1,5 @@
 import { createDeployments, type Deployment } from './deployments/index.js';
+import { embedPrompts } from './embedding.js';
 import { toEngineRequest } from './engine-request.js';
 import { EngineUnavailableError } from './errors.js';
 import { startGeneration } from './generation.js';
@@ -87,6 +88,12 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       const engineRequest = toEngineRequest(request, tokenIds, engine.info);
       const model = { served, engine, tokenizer: text.tokenizer, format: text.format };
       return startGeneration(model, request, engineRequest, rendered, signal);
+    },
+
+    async embed(request, signal) {
+      checkReady();
+      const { backend, served } = deployments.resolve(request.model);
+      return embedPrompts(backend, served, request, signal);
     },
 
     tokenize(name, prompt, tools) {

@@ -1,7 +1,7 @@
 /**
  * The one interface between protocols (`api/`) and generation: an API-neutral request in, a stream of text out.
  */
-import type { EngineInfo, EngineStats, FinishReason, SamplingParams } from '../engine/protocol.js';
+import type { EngineInfo, EngineStats, FinishReason, Pooling, SamplingParams } from '../engine/protocol.js';
 import type { TokenPiece } from './text/tokenizer.js';
 
 /** A chat message as chat templates see it. Text-only content is a string; protocols flatten their content parts. */
@@ -163,6 +163,34 @@ export interface Generation {
   abort(): void;
 }
 
+/** Prompts that are each to become one vector. */
+export interface EmbeddingRequest {
+  /** Absent or `default`: the default model. */
+  model?: string;
+  /** Unique among live requests. */
+  id: string;
+  prompts: readonly Prompt[];
+  /** The request field that a prompt is from, for errors: `input[3]`. */
+  field(prompt: number): string;
+  /** Left out: what the model was trained for, or the last token's state. */
+  pooling?: Pooling;
+  /** Keep so many numbers of each vector; at most the model's. */
+  dimensions?: number;
+  /** Make vectors of length 1; default true. */
+  normalize?: boolean;
+  /** Leave out what prompts have beyond so many tokens; -1: what the model cannot take. */
+  truncatePromptTokens?: number;
+  priority?: number;
+}
+
+export interface Embeddings {
+  model: ServedModel;
+  /** In the order of the prompts. */
+  vectors: Float32Array[];
+  /** Over all prompts. */
+  promptTokens: number;
+}
+
 /** A prompt as the model would get it. */
 export interface Tokenization {
   model: ServedModel;
@@ -197,6 +225,12 @@ export interface Serving {
    * @throws RequestError and its kinds (see errors.ts) for everything the client can mend.
    */
   generate(request: GenerationRequest, signal?: AbortSignal): Promise<Generation>;
+  /**
+   * Computes a vector for each prompt; all or none. They run in the same batch as everything else.
+   * @param signal Aborts what is not computed yet; the promise is rejected then.
+   * @throws RequestError and its kinds, EngineUnavailableError
+   */
+  embed(request: EmbeddingRequest, signal?: AbortSignal): Promise<Embeddings>;
   /**
    * Renders and tokenises a prompt, and does nothing else with it. It may be too long for the model, but not by far.
    * @param tools For a chat: tools that its template tells the model of.

@@ -115,6 +115,7 @@ describe('a model', () => {
     expect(model).toMatchObject({
       layers: 2,
       embeddingSize: 256,
+      embeddingOutputSize: 256,
       heads: 4,
       kvHeads: 2,
       trainContextLength: 4096,
@@ -246,6 +247,36 @@ describe('a context', () => {
     expect(logits.every(Number.isFinite)).toBe(true);
     expect(new Set(logits).size).toBeGreaterThan(500);
     for (const row of [0, last + 1, -1, 0.5, 1000]) expect(() => context.logits(row)).toThrow(RangeError);
+  });
+
+  it('computes hidden states of all rows in place of logits, and then logits again', () => {
+    const context = createContext({ maxOutputs: 64 });
+    const rows = prompt(tokenize('Hello world'));
+    context.decode(fill(rows.map((row) => ({ ...row, wantsLogits: true }))));
+    const before = rows.map((_, row) => context.logits(row).slice());
+    expect(() => context.embedding(0)).toThrow(RangeError);
+    context.clearMemory();
+
+    context.embed(fill(rows));
+    const states = rows.map((_, row) => context.embedding(row).slice());
+    for (const state of states) {
+      expect(state).toHaveLength(model.embeddingOutputSize);
+      expect(state.every(Number.isFinite)).toBe(true);
+    }
+    expect(new Set(states.map((state) => state[0])).size).toBe(rows.length);
+    for (const row of [-1, 0.5, rows.length]) expect(() => context.embedding(row)).toThrow(RangeError);
+    expect(() => context.logits(0)).toThrow(RangeError);
+    context.clearMemory();
+
+    context.decode(fill(rows.map((row) => ({ ...row, wantsLogits: true }))));
+    expect(rows.map((_, row) => context.logits(row).slice())).toEqual(before);
+    expect(() => context.embedding(0)).toThrow(RangeError);
+  });
+
+  it('refuses more hidden states than it has room for', () => {
+    const context = createContext({ maxOutputs: 8 });
+    const nine = Array.from({ length: 9 }, (_, position) => ({ token: 5, position }));
+    expect(() => context.embed(fill(nine))).toThrow('wants states of 9 tokens, the context has room for 8');
   });
 
   it('generates varied text that depends on the prompt', () => {

@@ -4,9 +4,10 @@ import { mostSequences } from '../../src/engine/cell-sequences.js';
 import { CellsExecutor } from '../../src/engine/cells-executor.js';
 import { Engine, type EngineOptions } from '../../src/engine/engine.js';
 import type { Chunk } from '../../src/engine/executor.js';
+import type { Pooling } from '../../src/engine/protocol.js';
 import { TokenMasks } from '../../src/grammar/index.js';
 import { portableSelection } from '../../src/selection/index.js';
-import { engineRequest } from '../support/engine-requests.js';
+import { embedRequest, engineRequest } from '../support/engine-requests.js';
 import { FAKE_VOCAB_SIZE, FakeCells, type FakeMemoryKind, fakeLogits } from '../support/fake-cells.js';
 import { type RandomClient, randomClient } from '../support/random-client.js';
 import { createRecorder } from '../support/run-engine.js';
@@ -41,6 +42,11 @@ const setting = (kind: FakeMemoryKind): fc.Arbitrary<Setting> =>
       maxNumBatchedTokens: rest.maxNumSeqs + extraBudget,
     }));
 
+/** Some of the clients want an embedding of their prompt. */
+function poolingOf(client: number): Pooling | undefined {
+  return ([undefined, undefined, 'mean', 'last'] as const)[client % 4];
+}
+
 /** Runs a load to its end. Returns what clients saw. */
 function serve(
   setting: Setting,
@@ -71,7 +77,10 @@ function serve(
     if (step > 4000) throw new Error('somebody starves');
     for (const [i, { prompt, arrivesAt, abortsAfter, maxTokens, ...rest }] of clients.entries()) {
       const sampling = { temperature: 1, seed: i, maxTokens };
-      if (arrivesAt === step && rest.n <= setting.maxNumSeqs) {
+      const pooling = poolingOf(i);
+      if (arrivesAt === step && pooling !== undefined) {
+        engine.embed(embedRequest(`r${i}`, prompt, { pooling, priority: rest.priority, cacheSalt: rest.cacheSalt }));
+      } else if (arrivesAt === step && rest.n <= setting.maxNumSeqs) {
         engine.add(engineRequest(`r${i}`, prompt, { ...rest, sampling }));
       }
       if (abortsAfter !== undefined && step === arrivesAt + abortsAfter) engine.abort(`r${i}`);
@@ -80,7 +89,7 @@ function serve(
     engine.forget(lost.splice(0));
     recorder.record(engine.takeEvents().filter(({ type }) => type !== 'rejected'));
   }
-  return { transcripts: recorder.transcripts, stats: engine.stats() };
+  return { ...recorder, stats: engine.stats() };
 }
 
 /** A model without any KV cache: whatever the step is, it reads all tokens from the first one on. */
@@ -88,10 +97,20 @@ function forgetfulExecutor(): EngineOptions['executor'] {
   let logits: Float32Array[] = [];
   return {
     run(chunks: readonly Chunk[]) {
+      for (const { tokens, start, count, reader } of chunks) {
+        for (let end = start; end < start + count; end++) reader?.take(end, fakeLogits(tokens.subarray(0, end + 1)));
+      }
       logits = chunks.map(({ tokens, start, count }) => fakeLogits(tokens.subarray(0, start + count)));
     },
     logits: (index) => logits[index],
   };
+}
+
+/** An embedding without any engine. */
+function vectorOf({ prompt }: RandomClient, client: number): Float32Array {
+  const states = Array.from(prompt, (_, i) => fakeLogits(prompt.subarray(0, i + 1)));
+  if (poolingOf(client) === 'last') return states.at(-1)!;
+  return states[0].map((_, i) => states.reduce((sum, state) => sum + state[i], 0) / states.length);
 }
 
 const seen = { lost: 0, preemptions: 0, prefixHitTokens: 0 };
@@ -126,8 +145,13 @@ function compare(setting: Setting, clients: readonly RandomClient[]): void {
     const other = expected.transcripts.get(key)?.tokens ?? [];
     const common = Math.min(tokens.length, other.length);
     expect(tokens.slice(0, common), key).toEqual(other.slice(0, common));
-    const { abortsAfter, maxTokens } = clients[Number(key.slice(1, key.indexOf('/')))];
-    if (abortsAfter === undefined) expect([key, tokens.length]).toEqual([key, maxTokens]);
+    const client = Number(key.slice(1, key.indexOf('/')));
+    const { abortsAfter, maxTokens } = clients[client];
+    if (poolingOf(client) !== undefined) {
+      const id = `r${client}`;
+      const wasAborted = abortsAfter !== undefined && !actual.vectors.has(id);
+      if (!wasAborted) expect(actual.vectors.get(id), id).toEqual(vectorOf(clients[client], client));
+    } else if (abortsAfter === undefined) expect([key, tokens.length]).toEqual([key, maxTokens]);
   }
   expect(context.mostUsed).toBeLessThanOrEqual(cells);
   seen.preemptions += actual.stats.preemptions;

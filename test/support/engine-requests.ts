@@ -1,4 +1,4 @@
-import type { EngineConfig, EngineRequest, SamplingParams } from '../../src/engine/protocol.js';
+import type { EmbedRequest, EngineConfig, EngineRequest, SamplingParams } from '../../src/engine/protocol.js';
 import { defaultSampling } from '../../src/serving/sampling-defaults.js';
 
 /** Greedy, 16 tokens whatever they are, and otherwise the defaults. */
@@ -21,6 +21,14 @@ export function engineRequest(
     ...rest,
     sampling: samplingParams(sampling),
   };
+}
+
+export function embedRequest(
+  id: string,
+  promptTokenIds: Int32Array,
+  overrides: Partial<EmbedRequest> = {},
+): EmbedRequest {
+  return { id, promptTokenIds, pooling: 'last', priority: 0, cacheSalt: '', ...overrides };
 }
 
 export function engineConfig(overrides: Partial<EngineConfig> = {}): EngineConfig {

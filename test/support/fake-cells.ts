@@ -30,8 +30,11 @@ function logitsOf(state: number): Float32Array {
  * A stand-in for llama.cpp's unified KV cache with as strict rules: a batch goes on where its sequences end, nothing is
  * missing before, cells are not more than there are. With a window it takes away what llama.cpp may take away.
  */
-export class FakeCells implements Pick<LlamaContext, 'batchSize' | 'decode' | 'logits' | 'memory'> {
+export class FakeCells
+  implements Pick<LlamaContext, 'batchSize' | 'maxOutputs' | 'decode' | 'embed' | 'embedding' | 'logits' | 'memory'>
+{
   readonly batchSize: number;
+  readonly maxOutputs: number;
   readonly memory: LlamaMemory;
   /** Most cells in use at once, and tokens computed. */
   mostUsed = 0;
@@ -43,6 +46,7 @@ export class FakeCells implements Pick<LlamaContext, 'batchSize' | 'decode' | 'l
   constructor(options: { batchSize: number; cells: number; ids: number; kind: FakeMemoryKind; window: number }) {
     this.options = options;
     this.batchSize = options.batchSize;
+    this.maxOutputs = options.ids;
     const held = (id: number) => this.cells.filter(({ ids }) => ids.has(this.known(id))).map((cell) => cell.position);
     this.memory = {
       seqCopy: (source, target, from, to) => this.copy(this.known(source), this.known(target), from, to),
@@ -73,6 +77,16 @@ export class FakeCells implements Pick<LlamaContext, 'batchSize' | 'decode' | 'l
   }
 
   logits(row: number): Float32Array {
+    return this.rows[row];
+  }
+
+  embed(batch: LlamaBatch): void {
+    if (batch.length > this.maxOutputs) throw new Error(`${batch.length} hidden states do not fit`);
+    this.decode(batch);
+  }
+
+  /** What {@link fakeLogits} gives for the tokens up to this one. */
+  embedding(row: number): Float32Array {
     return this.rows[row];
   }
 

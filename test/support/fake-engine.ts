@@ -1,4 +1,11 @@
-import type { EngineEvent, EngineInfo, EngineRequest, EngineStats, TokenLogprobs } from '../../src/engine/protocol.js';
+import type {
+  EmbedRequest,
+  EngineEvent,
+  EngineInfo,
+  EngineRequest,
+  EngineStats,
+  TokenLogprobs,
+} from '../../src/engine/protocol.js';
 import type { EngineClient, EngineFailure, StartEngine } from '../../src/serving/engines/engine-client.js';
 import { createLiveRequests } from '../../src/serving/engines/live-requests.js';
 import { EngineUnavailableError } from '../../src/serving/errors.js';
@@ -21,6 +28,7 @@ export interface FakeEngine extends EngineClient {
   die(failure: EngineFailure): void;
   /** Every request submitted so far. */
   readonly requests: EngineRequest[];
+  readonly embedRequests: EmbedRequest[];
 }
 
 interface FakeSequence {
@@ -35,6 +43,8 @@ const fakeInfo: EngineInfo = {
   parameters: 1000,
   weightBytes: 4000,
   vocabSize: 260,
+  embeddingSize: 4,
+  pooling: 'last',
   maxModelLen: 4096,
   blockSize: 16,
   numBlocks: 4096,
@@ -60,6 +70,8 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
   const live = createLiveRequests();
   let running: FakeSequence[] = [];
   let waiting: FakeSequence[] = [];
+  const embedRequests: EmbedRequest[] = [];
+  let embedding: EmbedRequest[] = [];
   let aborted: FakeSequence[] = [];
   let timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
   let gone = false;
@@ -73,7 +85,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
 
   function schedule(): void {
     if (pace === 'manual' || timer !== undefined || gone) return;
-    if (running.length + waiting.length + aborted.length === 0) return;
+    if (running.length + waiting.length + embedding.length + aborted.length === 0) return;
     const run = () => {
       timer = undefined;
       step();
@@ -86,6 +98,10 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
     aborted = [];
     running.push(...waiting.splice(0, info.maxNumSeqs - running.length));
     running = running.filter((sequence) => advance(sequence, events) === 'running');
+    for (const { id: requestId, promptTokenIds } of embedding.splice(0)) {
+      events.push({ type: 'embedding', requestId, vector: fakeVector(promptTokenIds) });
+      events.push({ type: 'finished', requestId, choice: 0, reason: 'stop' });
+    }
     steps += 1;
     live.dispatch(events);
     schedule();
@@ -142,6 +158,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
   return {
     info,
     requests,
+    embedRequests,
     closed,
     stats,
     step,
@@ -156,7 +173,19 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
       for (let choice = 0; choice < request.n; choice += 1) waiting.push({ request, choice, generated: 0 });
       schedule();
     },
+    embed(request, onEvents) {
+      if (gone) throw new EngineUnavailableError('The engine is not running.');
+      live.add({ id: request.id, n: 1 }, onEvents);
+      embedRequests.push(request);
+      embedding.push(request);
+      schedule();
+    },
     abort(requestId, choice) {
+      embedding = embedding.filter(({ id }) => {
+        if (id !== requestId) return true;
+        live.dispatch([{ type: 'finished', requestId, choice: 0, reason: 'abort' }]);
+        return false;
+      });
       const isMeant = (sequence: FakeSequence) =>
         sequence.request.id === requestId && (choice === undefined || sequence.choice === choice);
       aborted.push(...running.filter(isMeant), ...waiting.filter(isMeant));
@@ -182,6 +211,13 @@ export function fakeServingParts(
     }),
     startEngine: async () => engine,
   };
+}
+
+/** Of the letters' counts: texts of the same letters are close to each other. Not of length 1. */
+export function fakeVector(tokens: Iterable<number>): Float32Array {
+  const vector = new Float32Array(4);
+  for (const token of tokens) vector[token % 4]! += 1;
+  return vector;
 }
 
 function finished({ request, choice }: FakeSequence, reason: 'abort' | 'length' | 'stop') {

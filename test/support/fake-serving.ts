@@ -1,4 +1,5 @@
 import {
+  type EmbeddingRequest,
   type GeneratedToken,
   type Generation,
   type GenerationEvent,
@@ -26,6 +27,8 @@ export const fakeModel: ServedModel = {
     parameters: 1_000_000_000,
     weightBytes: 1_000_000_000,
     vocabSize: 256,
+    embeddingSize: 4,
+    pooling: 'last',
     maxModelLen: 4096,
     blockSize: 16,
     numBlocks: 1024,
@@ -55,6 +58,7 @@ const fakeText = {
 export interface FakeServing extends Serving {
   /** What was asked of it, in order. */
   readonly requests: GenerationRequest[];
+  readonly embeddings: EmbeddingRequest[];
   /** Ids of the generations that were aborted before their end. */
   readonly aborted: string[];
   /** Events handed to readers so far. */
@@ -76,6 +80,7 @@ export function fakeServing(script: Script = replies('Hello', ' there', '!')): F
 
   const serving: FakeServing = {
     requests: [],
+    embeddings: [],
     aborted: [],
     eventsRead: 0,
     setState(next) {
@@ -95,6 +100,13 @@ export function fakeServing(script: Script = replies('Hello', ' there', '!')): F
       return { model, tokenIds, rendered, pieces };
     },
     detokenize: (name, tokenIds) => ({ model: resolveModel(name), text: decodeTokens(fakeText.tokenizer, tokenIds) }),
+    async embed(request) {
+      serving.embeddings.push(request);
+      const model = resolveModel(request.model);
+      const tokens = request.prompts.map((prompt) => encodePrompt(prompt, fakeText, model.maxModelLen).tokenIds);
+      const promptTokens = tokens.reduce((sum, { length }) => sum + length, 0);
+      return { model, vectors: tokens.map((ids) => Float32Array.of(0.6, 0.8, ids.length, ids[1] ?? 0)), promptTokens };
+    },
     stats: () => ({
       runningSequences: 3,
       waitingRequests: 2,

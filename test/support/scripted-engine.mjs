@@ -2,7 +2,7 @@
  * An engine program that speaks the protocol and computes nothing. `config.modelPath` says what it does when it is told
  * to start; a request's first prompt token what it does then. As the real one, it leaves when its parent is gone.
  */
-const VERSION = 1;
+const VERSION = 2;
 const CRASH = 1;
 const FALL_SILENT = 2;
 
@@ -49,10 +49,18 @@ function add({ id, n, promptTokenIds }) {
   }
 }
 
+function embed({ id, promptTokenIds }) {
+  step([
+    { type: 'embedding', requestId: id, vector: Float32Array.from(promptTokenIds, (token) => token / 2) },
+    { type: 'finished', requestId: id, choice: 0, reason: 'stop' },
+  ]);
+}
+
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message) => {
   if (message.type === 'start') start(message.config);
   if (message.type === 'add') add(message.request);
+  if (message.type === 'embed') embed(message.request);
   if (message.type === 'abort') {
     step([{ type: 'finished', requestId: message.requestId, choice: message.choice ?? 0, reason: 'abort' }]);
   }

@@ -17,6 +17,8 @@ const facts: BannerFacts = {
     parameters: 1_000_000,
     weightBytes: 3 * 1024 * 1024,
     vocabSize: 256,
+    embeddingSize: 4,
+    pooling: 'last',
     maxModelLen: 2048,
     blockSize: 16,
     numBlocks: 1000,

@@ -7,7 +7,7 @@ import type { EngineEvent, EngineRequest } from '../../src/engine/protocol.js';
 import { type EngineClient, EngineStartError } from '../../src/serving/engines/engine-client.js';
 import { spawnEngine } from '../../src/serving/engines/engine-process.js';
 import { EngineUnavailableError } from '../../src/serving/errors.js';
-import { engineConfig, engineRequest } from '../support/engine-requests.js';
+import { embedRequest, engineConfig, engineRequest } from '../support/engine-requests.js';
 
 const entry = fileURLToPath(new URL('../support/scripted-engine.mjs', import.meta.url));
 const CRASH = 1;
@@ -122,6 +122,15 @@ describe('starting an engine process', () => {
 });
 
 describe('a running engine process', () => {
+  it('embeds prompts', async () => {
+    const client = await start();
+    const events = await new Promise((resolve) => client.embed(embedRequest('e', Int32Array.of(3, 4)), resolve));
+    expect(events).toEqual([
+      { type: 'embedding', requestId: 'e', vector: Float32Array.of(1.5, 2) },
+      { type: 'finished', requestId: 'e', choice: 0, reason: 'stop' },
+    ]);
+  });
+
   it('answers each request with the events that are its own', async () => {
     const client = await start();
     const requests = [request('a', 65, 2), request('b', 66)];

@@ -1,4 +1,5 @@
 import type {
+  EmbedRequest,
   EngineConfig,
   EngineEvent,
   EngineInfo,
@@ -23,6 +24,8 @@ export interface EngineClient {
    * @throws EngineUnavailableError when the engine is gone or closing.
    */
   submit(request: EngineRequest, onEvents: (events: EngineEvent[]) => void): void;
+  /** Hands over a prompt to be embedded. Its events are one `embedding`, unless it is aborted, and those of `submit`. */
+  embed(request: EmbedRequest, onEvents: (events: EngineEvent[]) => void): void;
   /**
    * Ends a request, or one choice of it, with reason `abort`. Events that are on their way still arrive. Ids that are
    * not running are ignored.

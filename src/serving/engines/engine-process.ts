@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import {
   type EngineConfig,
+  type EngineEvent,
   type EngineInfo,
   type EngineMessage,
   type EngineStats,
@@ -88,14 +89,20 @@ export function spawnEngine(
     fail('Starting the engine was given up.');
   }
 
+  function hand(
+    message: Extract<GatewayMessage, { request: object }>,
+    onEvents: (events: EngineEvent[]) => void,
+  ): void {
+    if (state !== 'running') throw new EngineUnavailableError('The engine is not running.');
+    live.add({ id: message.request.id, n: message.type === 'add' ? message.request.n : 1 }, onEvents);
+    send(message);
+  }
+
   function createClient(info: EngineInfo): EngineClient {
     return {
       info,
-      submit(request, onEvents) {
-        if (state !== 'running') throw new EngineUnavailableError('The engine is not running.');
-        live.add(request, onEvents);
-        send({ type: 'add', request });
-      },
+      submit: (request, onEvents) => hand({ type: 'add', request }, onEvents),
+      embed: (request, onEvents) => hand({ type: 'embed', request }, onEvents),
       abort(requestId, choice) {
         if (state === 'running') send({ type: 'abort', requestId, choice });
       },

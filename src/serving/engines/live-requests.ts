@@ -4,7 +4,7 @@ import { RequestError } from '../errors.js';
 /** The requests an engine is working on, and who listens to each. */
 export interface LiveRequests {
   /** @throws RequestError when a request with this id is live. */
-  add(request: EngineRequest, onEvents: (events: EngineEvent[]) => void): void;
+  add(request: Pick<EngineRequest, 'id' | 'n'>, onEvents: (events: EngineEvent[]) => void): void;
   /** Hands the events of one step to their listeners, one call per request. */
   dispatch(events: readonly EngineEvent[]): void;
   /** Ends everything that is still running, for an engine that will send no more events. */

@@ -20,6 +20,7 @@ export interface EncodedPrompt {
  * @param maxModelLen Texts that are certain to have more tokens are refused without tokenising them: that would take
  * seconds for what fits into a request body, and everybody else's answers would stand still meanwhile.
  * @param tools Tools that a chat's template tells the model of.
+ * @param field The request field that the prompt is from, for errors; left out: `prompt`, or `messages` of a chat.
  * @throws ContextLengthError
  * @throws RequestError when the chat template refuses the messages, or a token id is not of this vocabulary.
  */
@@ -28,20 +29,21 @@ export function encodePrompt(
   { tokenizer, template }: ModelText,
   maxModelLen: number,
   tools?: ToolUse,
+  field?: string,
 ): EncodedPrompt {
   switch (prompt.kind) {
     case 'text':
-      checkText(prompt.text, 'prompt');
+      checkText(prompt.text, field ?? 'prompt');
       return { tokenIds: tokenizer.encode(prompt.text, prompt), rendered: '' };
     case 'tokens':
-      checkTokenIds(prompt.tokenIds, tokenizer.vocabulary.size, 'prompt');
+      checkTokenIds(prompt.tokenIds, tokenizer.vocabulary.size, field ?? 'prompt');
       return { tokenIds: Int32Array.from(prompt.tokenIds), rendered: '' };
     case 'fill':
       checkText(prompt.prefix + prompt.suffix, 'prompt');
       return { tokenIds: encodeGap(prompt, tokenizer), rendered: '' };
     case 'chat': {
       const rendered = template.render(prompt, tools);
-      checkText(rendered, 'messages');
+      checkText(rendered, field ?? 'messages');
       return { tokenIds: tokenizer.encodeChat(rendered), rendered };
     }
   }
