@@ -10,6 +10,7 @@ import type { TokenSelection } from '../selection/index.js';
 import type { Chunk, Executor } from './executor.js';
 import { tokenLogprobs } from './logprobs.js';
 import { createPooler, type Pooler } from './pooling.js';
+import { createPromptScorer, type PromptScorer } from './prompt-logprobs.js';
 import type {
   EmbedRequest,
   EngineEvent,
@@ -46,8 +47,8 @@ export class Engine {
   private readonly requests = new Map<string, EngineRequest>();
   /** Requests whose grammar is being compiled. */
   private readonly preparing = new Map<string, EngineRequest>();
-  /** By request: what becomes of the hidden states of prompts that are embedded. */
-  private readonly poolers = new Map<string, Pooler>();
+  /** By request: who reads the rows of its prompt, if anybody. */
+  private readonly readers = new Map<string, Pooler | PromptScorer>();
   private readonly histories = new WeakMap<Sequence, TokenHistory>();
   private events: EngineEvent[] = [];
   private readonly totals = { steps: 0, promptTokensComputed: 0, generatedTokens: 0, decodeMs: 0, stepMs: 0 };
@@ -94,14 +95,20 @@ export class Engine {
   }
 
   private enqueue(request: EngineRequest): void {
-    const { id, promptTokenIds, n, priority, cacheSalt, sampling } = request;
+    const { id, promptTokenIds, n, priority, cacheSalt, sampling, promptLogprobs } = request;
     const { maxTokens } = sampling;
+    const computesAll = promptLogprobs !== null;
     const isAdmitted = this.admit(id, () => {
       if (maxTokens < 1) throw new AdmissionError(`max_tokens must be at least 1, got ${maxTokens}`);
-      this.scheduler.add({ id, promptTokenIds, maxTokens, n, priority, cacheSalt });
+      this.scheduler.add({ id, promptTokenIds, maxTokens, n, priority, cacheSalt, computesAll });
     });
-    if (isAdmitted) this.requests.set(id, request);
-    else if (request.grammar !== null) this.options.masks.release(id);
+    if (!isAdmitted) {
+      if (request.grammar !== null) this.options.masks.release(id);
+      return;
+    }
+    this.requests.set(id, request);
+    if (promptLogprobs === null) return;
+    this.readers.set(id, createPromptScorer(promptTokenIds, promptLogprobs, this.options.selection));
   }
 
   /** Queues a prompt to be embedded; one that can never be is answered with a `rejected` event. */
@@ -110,7 +117,7 @@ export class Engine {
     const isAdmitted = this.admit(id, () =>
       this.scheduler.add({ id, promptTokenIds, maxTokens: 0, n: 1, priority, cacheSalt, computesAll }),
     );
-    if (isAdmitted) this.poolers.set(id, createPooler(pooling, promptTokenIds.length));
+    if (isAdmitted) this.readers.set(id, createPooler(pooling, promptTokenIds.length));
   }
 
   /** Ends a request or one of its choices now. Its blocks are free for the next step. */
@@ -156,9 +163,9 @@ export class Engine {
       this.countComputed(scheduled);
       const { sequence, samples } = scheduled;
       if (!samples) return;
-      const pooler = this.poolers.get(sequence.requestId);
-      if (pooler === undefined) this.sample(sequence, this.options.executor.logits(index));
-      else this.finishEmbedding(sequence, pooler);
+      const reader = this.readers.get(sequence.requestId);
+      if (reader?.kind === 'states') this.finishEmbedding(sequence, reader);
+      else this.sample(sequence, this.options.executor.logits(index), reader);
     });
     this.options.masks.flush();
     const ms = performance.now() - began;
@@ -213,9 +220,10 @@ export class Engine {
 
   private chunkOf({ sequence, start, count, samples }: ScheduledSequence): Chunk {
     const chunk = { tokens: sequence.tokens.array, start, count, blocks: sequence.table.blocks };
-    const pooler = this.poolers.get(sequence.requestId);
-    if (pooler === undefined) return { ...chunk, wantsLogits: samples };
-    return { ...chunk, wantsLogits: false, ...(pooler.reads(start + count) && { reader: pooler }) };
+    const reader = this.readers.get(sequence.requestId);
+    if (reader === undefined) return { ...chunk, wantsLogits: samples };
+    const wantsLogits = samples && reader.kind === 'logits';
+    return { ...chunk, wantsLogits, ...(reader.reads(start + count) && { reader }) };
   }
 
   private finishEmbedding(sequence: Sequence, pooler: Pooler): void {
@@ -228,10 +236,11 @@ export class Engine {
   }
 
   /** Chooses the next token of a sequence, and of the choices that split off from it here. */
-  private sample(sequence: Sequence, logits: Float32Array): void {
+  private sample(sequence: Sequence, logits: Float32Array, scorer: PromptScorer | undefined): void {
     const request = this.requests.get(sequence.requestId)!;
     const isFirst = sequence.tokens.length === sequence.promptLength;
     if (isFirst && sequence.choice === 0) {
+      if (scorer) this.events.push({ type: 'promptLogprobs', requestId: request.id, logprobs: scorer.logprobs() });
       this.events.push({ type: 'started', requestId: request.id, cachedTokens: sequence.cachedTokens });
     }
     for (const choice of [sequence, ...this.scheduler.fork(sequence)]) {
@@ -299,7 +308,7 @@ export class Engine {
     if (this.scheduler.has(requestId)) return;
     const request = this.requests.get(requestId);
     this.requests.delete(requestId);
-    this.poolers.delete(requestId);
+    this.readers.delete(requestId);
     if (request !== undefined && request.grammar !== null) this.options.masks.release(requestId);
   }
 

@@ -10,6 +10,7 @@ import { openPages } from './pages-backend.js';
 import { defaultPooling } from './pooling.js';
 import type { EngineConfig, EngineInfo, LogLevel } from './protocol.js';
 import { SelfTestError } from './self-test.js';
+import { checkServable } from './servable-model.js';
 
 export interface LoadHooks {
   onProgress(phase: string, fraction: number): void;
@@ -35,7 +36,7 @@ const AS_INTENDED = /possible training context overflow|using full-size SWA cach
  * Brings up everything an engine needs, in this process: llama.cpp, the model, and a KV backend that has passed its
  * self-test.
  *
- * @throws KVBackendError, KernelBuildError, LlamaError, UnsupportedModelError, SizeError, AttentionError, SelfTestError;
+ * @throws UnservableModelError, KVBackendError, KernelBuildError, LlamaError, UnsupportedModelError, SizeError, AttentionError, SelfTestError;
  *   all carry a `hint` for the user
  */
 export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promise<LoadedEngine> {
@@ -55,6 +56,7 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
   try {
     const model = llama.loadModel(config.modelPath, { onProgress: (fraction) => hooks.onProgress('load', fraction) });
     owned.push(model);
+    checkServable(model);
     let engine: Engine | undefined;
     const onLost = (blocks: readonly number[]): void => engine?.forget(blocks);
     const { backend, reason } = await openKVBackend({ config, llama, model, owned, ...hooks, onLost });

@@ -1,12 +1,10 @@
 import type { LlamaModel } from '../llama/index.js';
 import type { Pooling } from './protocol.js';
-import type { RowReader } from './row-batches.js';
+import type { PromptReader } from './row-batches.js';
 
-/** Makes one vector of the hidden states of a prompt. A prompt may be computed anew on the way, when it was preempted. */
-export interface Pooler extends RowReader {
+/** Makes one vector of the hidden states of a prompt. */
+export interface Pooler extends PromptReader {
   readonly kind: 'states';
-  /** Whether it has to read a chunk that ends at this position. */
-  reads(end: number): boolean;
   /** Once it has read all that it has to. */
   vector(): Float32Array;
 }

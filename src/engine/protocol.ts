@@ -62,6 +62,8 @@ export interface EngineRequest {
   priority: number;
   /** Prefix-cache blocks are shared only between requests with the same salt. */
   cacheSalt: string;
+  /** null: none; k ≥ 0: log-probabilities of the prompt's tokens, and of the k likeliest in the place of each. */
+  promptLogprobs: number | null;
   /**
    * What may be generated; null: anything. A choice whose text is complete can only go on with one of the model's
    * end-of-generation tokens, which then ends it, whatever `minTokens` and `ignoreEos` say.
@@ -99,6 +101,8 @@ export type EngineEvent =
   /** The prompt is computed and the first tokens follow; `cachedTokens` of it came from the prefix cache. */
   | { type: 'started'; requestId: string; cachedTokens: number }
   | { type: 'token'; requestId: string; choice: number; token: number; logprobs?: TokenLogprobs }
+  /** Of each token of the prompt but the first, when they were asked for; right before `started`. */
+  | { type: 'promptLogprobs'; requestId: string; logprobs: TokenLogprobs[] }
   /** The embedding that was asked for, not normalised; `finished` with reason `stop` follows. */
   | { type: 'embedding'; requestId: string; vector: Float32Array }
   /** `stopToken` is the token that ended it, when reason is `stop`: it was sent as a `token` event before. */

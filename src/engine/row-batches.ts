@@ -22,6 +22,15 @@ export interface RowReader {
   take(position: number, row: Float32Array): void;
 }
 
+/**
+ * Reads rows of a prompt. The prompt may be computed anew on the way, when it was preempted: rows that were read before
+ * come again.
+ */
+export interface PromptReader extends RowReader {
+  /** Whether it has to read a chunk that ends at this position. */
+  reads(end: number): boolean;
+}
+
 /** Hands the rows of a batch to those who want them. @param firstRows where each piece begins in it */
 export function readRows(
   context: Pick<LlamaContext, 'embedding' | 'logits'>,

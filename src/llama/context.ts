@@ -74,8 +74,8 @@ export interface LlamaContext {
    */
   logits(row: number): Float32Array;
   /**
-   * Computes a batch as {@link decode} does, but for the hidden states of all its tokens, whatever it wants, and not for
-   * logits. There must be at most `maxOutputs` tokens.
+   * Computes a batch as {@link decode} does, but for the hidden states of all its tokens, and not for logits; in the batch, all
+   * are marked as wanted. There must be at most `maxOutputs` tokens.
    * @throws LlamaError as decode
    */
   embed(batch: LlamaBatch): void;
@@ -168,8 +168,10 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
   let views: Float32Array[] = [];
   /** llama_get_logits puts the rows into batch order: once after each decode, before any is read. */
   let viewsCurrent = false;
-  /** Hidden states of the last batch. */
+  /** Hidden states of the last batch, if it was computed for them. */
   let states: Float32Array | undefined;
+  let statesPointer: Pointer | null = null;
+  let statesView = new Float32Array();
 
   const live = (): Pointer => {
     if (pointer === null) throw new LlamaError('the context has been disposed');
@@ -228,6 +230,17 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     viewsCurrent = true;
   };
 
+  /** A view of all states of the last batch, under the same rules as views of logits. */
+  const currentStates = (native: Pointer, count: number): Float32Array => {
+    const current = bindings.llama_get_embeddings(native);
+    if (current === null) throw new LlamaError('this model gives no embeddings');
+    if (current !== statesPointer || count * embeddingSize > statesView.length) {
+      statesView = new Float32Array(koffi.view(current, 4 * embeddingSize * Math.max(count, maxSequences)));
+      statesPointer = current;
+    }
+    return statesView;
+  };
+
   const decode = (native: Pointer, batch: LlamaBatch): void => {
     const run = () => bindings.llama_decode(native, batch.toStruct());
     finish(batch, owner.offloaded ? log.silence(run) : run());
@@ -247,6 +260,7 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
     pointer = null;
     views = [];
     states = undefined;
+    statesView = new Float32Array();
     owner.onDispose(context);
   };
 
@@ -260,12 +274,12 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
 
     embed(batch) {
       const native = begin(batch, 'states');
+      // llama.cpp computes them of all rows in any case, but warns when not all are wanted.
+      batch.wantsLogits.fill(1, 0, batch.length);
       bindings.llama_set_embeddings(native, true);
       try {
         decode(native, batch);
-        const pointer = bindings.llama_get_embeddings(native);
-        if (pointer === null) throw new LlamaError('this model gives no embeddings');
-        states = new Float32Array(koffi.view(pointer, 4 * embeddingSize * batch.length));
+        states = currentStates(native, batch.length);
       } finally {
         bindings.llama_set_embeddings(native, false);
       }

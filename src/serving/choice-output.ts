@@ -102,7 +102,8 @@ export function createChoiceOutput(
   };
 }
 
-function describeToken(tokenizer: Tokenizer, token: number, logprobs: TokenLogprobs): GeneratedToken {
+/** A token as clients see it. */
+export function describeToken(tokenizer: Tokenizer, token: number, logprobs: TokenLogprobs): GeneratedToken {
   return {
     ...tokenLogprob(tokenizer, token, logprobs.logprob),
     top: logprobs.topTokens.map((other, index) => tokenLogprob(tokenizer, other, logprobs.topLogprobs[index]!)),

@@ -57,6 +57,11 @@ export function toEngineRequest(
     ...given,
   };
   checkSampling(sampling, info.vocabSize);
+  if (request.promptLogprobs !== undefined && !isCount(request.promptLogprobs)) {
+    throw new RequestError(`prompt_logprobs must be a whole number of at least 0, got ${request.promptLogprobs}.`, {
+      param: 'prompt_logprobs',
+    });
+  }
 
   return {
     id: request.id,
@@ -65,6 +70,7 @@ export function toEngineRequest(
     n,
     priority: request.priority ?? 0,
     cacheSalt: request.cacheSalt ?? '',
+    promptLogprobs: request.promptLogprobs ?? null,
     grammar,
   };
 }

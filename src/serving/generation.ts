@@ -1,11 +1,17 @@
 import { setMaxListeners } from 'node:events';
-import type { EngineEvent, EngineRequest } from '../engine/protocol.js';
-import { type ChoiceOutput, createChoiceOutput, type OutputDelta, type OutputMarkup } from './choice-output.js';
+import type { EngineEvent, EngineRequest, TokenLogprobs } from '../engine/protocol.js';
+import {
+  type ChoiceOutput,
+  createChoiceOutput,
+  describeToken,
+  type OutputDelta,
+  type OutputMarkup,
+} from './choice-output.js';
 import type { EngineClient } from './engines/index.js';
 import { RequestError } from './errors.js';
 import { createEventQueue } from './event-queue.js';
 import type { OutputFormat, ParsedText, Tokenizer } from './text/index.js';
-import type { Generation, GenerationFinish, GenerationRequest, ServedModel, Usage } from './types.js';
+import type { Generation, GenerationFinish, GenerationRequest, PromptToken, ServedModel, Usage } from './types.js';
 
 /** What a generation runs on. */
 export interface GenerationModel {
@@ -40,6 +46,7 @@ export function startGeneration(
   }
   /** Choices with a tool call. */
   const calling = new Set<number>();
+  let promptTokens: (PromptToken | null)[] | undefined;
   const usage: Usage = {
     promptTokens: promptTokenIds.length,
     cachedTokens: 0,
@@ -90,6 +97,9 @@ export function startGeneration(
 
   function onEvent(event: EngineEvent): void {
     switch (event.type) {
+      case 'promptLogprobs':
+        promptTokens = describePrompt(tokenizer, promptTokenIds, event.logprobs);
+        break;
       case 'started':
         usage.cachedTokens = event.cachedTokens;
         break;
@@ -135,9 +145,18 @@ export function startGeneration(
     model: model.served,
     promptTokenIds,
     events: queue.read(abort),
+    promptLogprobs: () => promptTokens,
     usage: () => ({ ...usage }),
     abort,
   };
+}
+
+/** @param logprobs of each token but the first */
+function describePrompt(tokenizer: Tokenizer, prompt: Int32Array, logprobs: readonly TokenLogprobs[]) {
+  return Array.from(prompt, (token, i) => {
+    const likelihood = logprobs[i - 1];
+    return likelihood ? { ...describeToken(tokenizer, token, likelihood), rank: likelihood.rank } : null;
+  });
 }
 
 /** How answers to a chat are taken apart; undefined where all of them is text. */

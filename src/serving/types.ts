@@ -88,6 +88,8 @@ export interface GenerationRequest {
   priority?: number;
   cacheSalt?: string;
   structuredOutput?: StructuredOutput;
+  /** Log-probabilities of the prompt's tokens, with so many alternatives each: {@link Generation.promptLogprobs}. */
+  promptLogprobs?: number;
   /** For a chat: tools that its template tells the model of, and how calls of them are found in the answer. */
   tools?: ToolUse;
   /** For a chat: give out what the model thinks apart from its answer; default true. */
@@ -105,6 +107,12 @@ export interface TokenLogprob {
 export interface GeneratedToken extends TokenLogprob {
   /** The likeliest tokens in its place, best first. */
   top: TokenLogprob[];
+}
+
+/** A token of the prompt. */
+export interface PromptToken extends GeneratedToken {
+  /** 1 for the likeliest in its place. */
+  rank: number;
 }
 
 /** What came of one tool call. The first delta of a call has its id and name; `arguments` are pieces of JSON text. */
@@ -158,6 +166,11 @@ export interface Generation {
   readonly model: ServedModel;
   readonly promptTokenIds: Int32Array;
   readonly events: AsyncIterable<GenerationEvent>;
+  /**
+   * Of each token of the prompt, null for the first, which has nothing before it. Undefined unless they were asked for,
+   * and before the first event.
+   */
+  promptLogprobs(): readonly (PromptToken | null)[] | undefined;
   /** Final once `events` has ended; running totals before. */
   usage(): Usage;
   abort(): void;

@@ -81,7 +81,7 @@ function serve(
       if (arrivesAt === step && pooling !== undefined) {
         engine.embed(embedRequest(`r${i}`, prompt, { pooling, priority: rest.priority, cacheSalt: rest.cacheSalt }));
       } else if (arrivesAt === step && rest.n <= setting.maxNumSeqs) {
-        engine.add(engineRequest(`r${i}`, prompt, { ...rest, sampling }));
+        engine.add(engineRequest(`r${i}`, prompt, { ...rest, sampling, promptLogprobs: i % 4 === 1 ? 2 : null }));
       }
       if (abortsAfter !== undefined && step === arrivesAt + abortsAfter) engine.abort(`r${i}`);
     }
@@ -151,7 +151,13 @@ function compare(setting: Setting, clients: readonly RandomClient[]): void {
       const id = `r${client}`;
       const wasAborted = abortsAfter !== undefined && !actual.vectors.has(id);
       if (!wasAborted) expect(actual.vectors.get(id), id).toEqual(vectorOf(clients[client], client));
-    } else if (abortsAfter === undefined) expect([key, tokens.length]).toEqual([key, maxTokens]);
+    } else if (abortsAfter === undefined && client % 4 === 1) {
+      const scores = actual.promptLogprobs.get(`r${client}`);
+      expect(scores).toHaveLength(clients[client].prompt.length - 1);
+      expect(scores).toEqual(expected.promptLogprobs.get(`r${client}`));
+    }
+    if (poolingOf(client) === undefined && abortsAfter === undefined)
+      expect([key, tokens.length]).toEqual([key, maxTokens]);
   }
   expect(context.mostUsed).toBeLessThanOrEqual(cells);
   seen.preemptions += actual.stats.preemptions;

@@ -17,6 +17,7 @@ export function engineRequest(
     n: 1,
     priority: 0,
     cacheSalt: '',
+    promptLogprobs: null,
     grammar: null,
     ...rest,
     sampling: samplingParams(sampling),

@@ -111,6 +111,11 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
     const { request, choice } = sequence;
     const { sampling } = request;
     if (sequence.generated === 0 && choice === 0) {
+      const { promptTokenIds, promptLogprobs } = request;
+      if (promptLogprobs !== null) {
+        const logprobs = Array.from(promptTokenIds.subarray(1), (id) => fakeLogprobs(id, promptLogprobs));
+        events.push({ type: 'promptLogprobs', requestId: request.id, logprobs });
+      }
       events.push({ type: 'started', requestId: request.id, cachedTokens: 0 });
       promptTokens += request.promptTokenIds.length;
     }

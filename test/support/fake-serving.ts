@@ -179,6 +179,7 @@ function startScript(
     model,
     promptTokenIds: new Int32Array(promptTokens),
     events: events(),
+    promptLogprobs: () => undefined,
     usage: () => ({ promptTokens, cachedTokens: 4, completionTokens, reasoningTokens }),
     abort: () => abort(),
   };

@@ -25,6 +25,7 @@ export function createRecorder() {
   const transcripts = new Map<string, Transcript>();
   const cachedTokens = new Map<string, number>();
   const vectors = new Map<string, Float32Array>();
+  const promptLogprobs = new Map<string, TokenLogprobs[]>();
   const of = (requestId: string, choice: number): Transcript => {
     const key = `${requestId}/${choice}`;
     const known = transcripts.get(key) ?? { tokens: [], logprobs: [], reason: undefined };
@@ -38,11 +39,12 @@ export function createRecorder() {
       else if (event.type === 'token') {
         of(event.requestId, event.choice).tokens.push(event.token);
         of(event.requestId, event.choice).logprobs.push(event.logprobs);
-      } else if (event.type === 'embedding') vectors.set(event.requestId, event.vector);
+      } else if (event.type === 'promptLogprobs') promptLogprobs.set(event.requestId, event.logprobs);
+      else if (event.type === 'embedding') vectors.set(event.requestId, event.vector);
       else throw new Error(`${event.requestId} was rejected: ${event.message}`);
     }
   };
-  return { transcripts, cachedTokens, vectors, record };
+  return { transcripts, cachedTokens, vectors, promptLogprobs, record };
 }
 
 /** Steps until nothing is left to do. `beforeStep` may add and abort requests. Returns what happened. */

@@ -27,7 +27,15 @@ function errorOf(run: () => unknown): RequestError {
 describe('the request to the engine', () => {
   it('has every default filled in', () => {
     const { sampling, ...rest } = toEngineRequest(request, prompt(3), info);
-    expect(rest).toEqual({ id: 'r', promptTokenIds: prompt(3), n: 1, priority: 0, cacheSalt: '', grammar: null });
+    expect(rest).toEqual({
+      id: 'r',
+      promptTokenIds: prompt(3),
+      n: 1,
+      priority: 0,
+      cacheSalt: '',
+      promptLogprobs: null,
+      grammar: null,
+    });
     expect(sampling).toEqual({ ...defaultSampling, seed: sampling.seed, maxTokens: 97 });
     expect(Number.isSafeInteger(sampling.seed)).toBe(true);
   });

@@ -218,6 +218,29 @@ describe('log-probabilities', () => {
   });
 });
 
+describe('log-probabilities of the prompt', () => {
+  it('are absent unless asked for', async () => {
+    const { generation } = await run(saying('a'));
+    expect(generation.promptLogprobs()).toBeUndefined();
+  });
+
+  it('are there of all its tokens but the first when the answer begins', async () => {
+    const engine = saying('a');
+    const generation = start(engine, { promptLogprobs: 1 });
+    expect(generation.promptLogprobs()).toBeUndefined();
+    take(engine, 1);
+    const i = { tokenId: 105, token: 'i', bytes: [105], logprob: -0.5 };
+    expect(generation.promptLogprobs()).toEqual([null, { ...i, rank: 1, top: [i] }]);
+    generation.abort();
+  });
+
+  it('cannot be asked for with a number of alternatives that is none', () => {
+    expect(() => start(saying('a'), { promptLogprobs: -1 })).toThrow(
+      'prompt_logprobs must be a whole number of at least 0',
+    );
+  });
+});
+
 describe('choices', () => {
   it('have text and an end of their own', async () => {
     const { events, generation } = await run(createFakeEngine({ pace: 'manual' }), {
