@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { Command, Option } from 'commander';
 import { loadLlama } from '../src/llama/index.js';
 import { type ChatTemplate, createChatTemplate } from '../src/serving/text/chat-template.js';
-import { detectOutputFormat } from '../src/serving/text/formats/index.js';
+import { detectOutputFormat, templateKnowsTools } from '../src/serving/text/formats/index.js';
 import { randomModelPath } from '../test/support/random-model.js';
 import { llamaCppSources, llamaServer } from './llama-cpp.js';
 import { runProgram } from './run-program.js';
@@ -29,6 +29,7 @@ type Rendered = { prompt: string } | { refusal: string };
 interface Row {
   template: string;
   format: string;
+  knowsTools: boolean;
   different: { conversation: string; here: Rendered; there: Rendered }[];
 }
 
@@ -50,7 +51,8 @@ async function main(flags: Flags): Promise<void> {
       here: renderHere(template, conversation),
       there: there[index]!,
     })).filter(({ here, there }) => !isSame(here, there));
-    rows.push({ template: basename(file, '.jinja'), format: detectOutputFormat(source).name, different });
+    const format = detectOutputFormat(source).name;
+    rows.push({ template: basename(file, '.jinja'), format, knowsTools: templateKnowsTools(source), different });
     const alike = CONVERSATIONS.length - different.length;
     console.error(`${alike} of ${CONVERSATIONS.length} alike: ${file}`);
   }
@@ -59,12 +61,20 @@ async function main(flags: Flags): Promise<void> {
   console.error('wrote docs/chat-templates.md');
 }
 
-/** llama-server tells every template what Hugging Face's environment does not. */
+/** llama-server tells every template of this, which Hugging Face's environment does not. */
 function templateArguments(): Record<string, unknown> {
   const [day, month, year] = new Date()
     .toLocaleDateString('en-GB', { day: '2-digit', month: 'short', year: 'numeric' })
     .split(' ');
-  return { enable_thinking: true, date_string: `${day} ${month} ${year}` };
+  return {
+    enable_thinking: true,
+    date_string: `${day} ${month} ${year}`,
+    // Reasoning of earlier answers is to stay.
+    preserve_thinking: true,
+    clear_thinking: false,
+    truncate_history_thinking: false,
+    drop_thinking: false,
+  };
 }
 
 function renderHere(template: ChatTemplate, { tools, name: _, ...prompt }: Conversation): Rendered {
@@ -136,21 +146,27 @@ function documentOf(rows: readonly Row[]): string {
   const others = rows.filter(({ different }) => different.length > 0);
   return [
     '# Chat templates',
+    '',
     'Quire renders chat templates with `@huggingface/jinja`, in the environment that Hugging Face gives them; see',
     '[tool calling](tool-calling.md) for what it makes of the answers. This page compares its prompts with those of',
     '`llama-server --jinja`, for all templates of the llama.cpp sources that Quire is built on. It is written by',
     '`npm run bench:templates`, which needs git, and cmake with a C++ compiler for the first build of `llama-server`.',
     '',
-    `Each template renders ${CONVERSATIONS.length} conversations: ${CONVERSATIONS.map(({ name }) => name).join(', ')}. llama-server tells`,
-    'templates `enable_thinking` and `date_string`; the comparison tells them here, too.',
+    `Each template renders ${CONVERSATIONS.length} conversations:`,
+    `${CONVERSATIONS.map(({ name }) => name).join(', ')}.`,
+    `llama-server tells templates ${Object.keys(templateArguments())
+      .map((name) => `\`${name}\``)
+      .join(', ')};`,
+    'the comparison tells them here, too.',
     '',
     `**${identical.length} of ${rows.length} templates render all of them identically.**`,
     '',
-    '| template | format of answers | rendered identically |',
-    '| --- | --- | --- |',
-    ...rows.map(({ template, format, different }) => {
-      const alike = CONVERSATIONS.length - different.length;
-      return `| ${template} | \`${format}\` | ${different.length === 0 ? 'all' : `${alike} of ${CONVERSATIONS.length}`} |`;
+    '| template | format of answers | identical | why not |',
+    '| --- | --- | --- | --- |',
+    ...rows.map((row) => {
+      const alike = CONVERSATIONS.length - row.different.length;
+      const share = row.different.length === 0 ? 'all' : `${alike} of ${CONVERSATIONS.length}`;
+      return `| ${row.template} | \`${row.format}\` | ${share} | ${reason(row)} |`;
     }),
     '',
     '## Differences',
@@ -159,6 +175,30 @@ function documentOf(rows: readonly Row[]): string {
     '',
     ...others.flatMap(({ template, different }) => [`### ${template}`, '', ...differences(different), '']),
   ].join('\n');
+}
+
+/** What is known of single templates; what makes others differ can be told from how they do. */
+const REASONS: Readonly<Record<string, string>> = {
+  'Apertus-8B-Instruct': 'llama-server takes it for a model without reasoning and tells it so',
+  'mistralai-Ministral-3-14B-Reasoning-2512': 'llama-server hands earlier reasoning over as parts of the content',
+  'unsloth-mistral-Devstral-Small-2507':
+    'llama-server hands earlier reasoning over as parts of the content, and this template drops them all',
+  'google-gemma-2-2b-it':
+    'knows neither a system message nor tools: Quire puts both before the first message of the user, llama-server the former',
+  'google-gemma-4-31B-it-interleaved': 'llama-server turns results of calls into `tool_responses`',
+  'llama-cpp-rwkv-world':
+    'knows no tools: Quire tells of them itself; llama-server leaves `add_generation_prompt` undefined rather than false',
+  'upstage-Solar-Open-100B': 'llama-server leaves `add_generation_prompt` undefined rather than false',
+  'fireworks-ai-llama-3-firefunction-v2': 'Quire tells it of its `functions`, llama-server of this release does not',
+};
+
+function reason({ template, knowsTools, different }: Row): string {
+  if (different.length === 0) return '';
+  const known = REASONS[template];
+  if (known !== undefined) return known;
+  const refusals = new Set(different.flatMap(({ here }) => ('refusal' in here ? [here.refusal] : [])));
+  if (refusals.size > 0) return `the renderer: ${[...refusals].join('; ')}`;
+  return knowsTools ? '' : 'knows no tools: Quire tells of them itself';
 }
 
 /** Conversations that differ in the same way are named together. */

@@ -23,8 +23,11 @@ export function templateQuirks(source: string): TemplateQuirks {
 
   return {
     messages: (messages) => (wantsShortIds || wantsThinking ? messages.map(adapt) : messages),
-    variables: (tools) =>
-      wantsFunctions ? { functions: JSON.stringify(tools, null, 2), datetime: new Date().toDateString().slice(4) } : {},
+    variables(tools) {
+      if (!wantsFunctions) return {};
+      const functions = tools.length === 0 ? '' : JSON.stringify(tools, null, 2);
+      return { functions, datetime: new Date().toDateString().slice(4) };
+    },
   };
 }
 
