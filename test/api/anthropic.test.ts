@@ -98,6 +98,14 @@ describe('a whole message', () => {
     });
   });
 
+  test('keeps thoughts to itself when asked to', async () => {
+    const thinking = { type: 'adaptive', display: 'omitted' };
+    const whole = await answer(request({ thinking }), everything);
+    expect(JSON.parse(whole.text).content[0]).toEqual({ type: 'text', text: 'Let me look.' });
+    const streamed = await answer(request({ thinking, stream: true }), everything);
+    expect(streamed.text).not.toContain('Hm');
+  });
+
   test.each([
     [ended('length'), 'max_tokens', null],
     [ended('stop', '###'), 'stop_sequence', '###'],
@@ -203,7 +211,7 @@ describe('what serving is asked for', () => {
         tools: [{ name: 'weather', description: 'Weather.', input_schema: { type: 'object' } }],
         tool_choice: { type: 'tool', name: 'weather', disable_parallel_tool_use: true },
         thinking: { type: 'enabled', budget_tokens: 32 },
-        output_config: { format: { type: 'json_schema', schema: { type: 'object' } } },
+        output_config: { effort: 'low', format: { type: 'json_schema', schema: { type: 'object' } } },
         metadata: { user_id: 'x' },
       }),
     );
@@ -217,7 +225,7 @@ describe('what serving is asked for', () => {
             { role: 'system', content: 'Be brief.\nBe kind.' },
             { role: 'user', content: 'Hi' },
           ],
-          templateArguments: { enable_thinking: true, thinking_budget: 32 },
+          templateArguments: { enable_thinking: true, thinking_budget: 32, reasoning_effort: 'low' },
         },
         tools: {
           definitions: [{ name: 'weather', description: 'Weather.', parameters: { type: 'object' } }],

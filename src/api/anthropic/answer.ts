@@ -10,10 +10,12 @@ type Answer = z.infer<typeof MessagesAnswer>;
 export interface AnswerHead {
   id: string;
   model: string;
+  /** Whether to tell what was thought. */
+  withThinking: boolean;
 }
 
 /** A whole answer: what was thought, what is said, and calls of tools, each a block. */
-export function toAnswer({ id, model }: AnswerHead, choice: Choice, usage: Usage): Answer {
+export function toAnswer({ id, model, withThinking }: AnswerHead, choice: Choice, usage: Usage): Answer {
   const { text, reasoning, toolCalls, end } = choice;
   return {
     id,
@@ -21,7 +23,7 @@ export function toAnswer({ id, model }: AnswerHead, choice: Choice, usage: Usage
     role: 'assistant',
     model,
     content: [
-      ...(reasoning === '' ? [] : [{ type: 'thinking' as const, thinking: reasoning, signature: '' }]),
+      ...(reasoning === '' || !withThinking ? [] : [{ type: 'thinking' as const, thinking: reasoning, signature: '' }]),
       ...(text === '' ? [] : [{ type: 'text' as const, text }]),
       ...toolCalls.map(toBlock),
     ],

@@ -16,7 +16,7 @@ type BlockType = 'thinking' | 'text' | 'tool_use';
  *
  * @param usage Running totals.
  */
-export function messageEvents({ id, model }: AnswerHead, usage: () => Usage): EventWriter {
+export function messageEvents({ id, model, withThinking }: AnswerHead, usage: () => Usage): EventWriter {
   let begun = false;
   /** Of the block that is being written. */
   let index = -1;
@@ -58,7 +58,7 @@ export function messageEvents({ id, model }: AnswerHead, usage: () => Usage): Ev
   }
 
   function think(thinking: string): string {
-    if (thinking === '') return '';
+    if (thinking === '' || !withThinking) return '';
     const start = open === 'thinking' ? '' : openBlock('thinking', { thinking: '', signature: '' });
     return start + blockDelta({ type: 'thinking_delta', thinking });
   }

@@ -33,13 +33,17 @@ export function messages(context: ApiContext): OpenAPIHono {
     nameRequest(c);
     const id = `msg_${randomUUID().replaceAll('-', '')}`;
     const submission = await submit(context, [toGenerationRequest(id, body)], 1, c.req.raw.signal);
-    const head = { id, model: submission.model.id };
+    const head = { id, model: submission.model.id, withThinking: showsThinking(body) };
     if (body.stream) {
       return streamAnswer(c, submission, messageEvents(head, submission.usage), streamFormat(c), context.logger);
     }
     const [choice] = await collect(submission);
     return c.json(toAnswer(head, choice as Choice, submission.usage()), 200);
   });
+}
+
+function showsThinking({ thinking }: MessagesBody): boolean {
+  return thinking == null || thinking.type === 'disabled' || thinking.display !== 'omitted';
 }
 
 function streamFormat(c: Context): StreamFormat {

@@ -2,22 +2,28 @@ import type { ChatMessage, Prompt, ToolUse } from '../../serving/index.js';
 import type { PromptFields, WireBlock, WireMessage } from './schemas.js';
 
 /** The chat of a request. An assistant's message at its end is the beginning of the answer. */
-export function toChatPrompt({ system, messages, thinking }: PromptFields): Extract<Prompt, { kind: 'chat' }> {
-  const last = messages.at(-1);
+export function toChatPrompt(body: PromptFields): Extract<Prompt, { kind: 'chat' }> {
+  const { system, messages } = body;
   return {
     kind: 'chat',
     messages: [
       ...(system == null ? [] : [{ role: 'system', content: joinText(system) }]),
       ...messages.flatMap(toChatMessages),
     ],
-    continueFinalMessage: last?.role === 'assistant' ? true : undefined,
-    templateArguments: thinking == null ? undefined : toTemplateArguments(thinking),
+    continueFinalMessage: messages.at(-1)?.role === 'assistant' ? true : undefined,
+    templateArguments: toTemplateArguments(body),
   };
 }
 
-function toTemplateArguments(thinking: NonNullable<PromptFields['thinking']>): Record<string, unknown> {
-  const budget = thinking.type === 'enabled' ? thinking.budget_tokens : undefined;
-  return { enable_thinking: thinking.type !== 'disabled', ...(budget != null && { thinking_budget: budget }) };
+function toTemplateArguments({ thinking, output_config }: PromptFields): Record<string, unknown> | undefined {
+  const budget = thinking?.type === 'enabled' ? thinking.budget_tokens : undefined;
+  const effort = output_config?.effort;
+  const given = {
+    ...(thinking != null && { enable_thinking: thinking.type !== 'disabled' }),
+    ...(budget != null && { thinking_budget: budget }),
+    ...(effort != null && { reasoning_effort: effort }),
+  };
+  return Object.keys(given).length > 0 ? given : undefined;
 }
 
 /** Results of tools are messages of their own, and come before what the user says to them. */

@@ -65,7 +65,7 @@ export type WireBlock = z.infer<typeof ContentBlock>;
 
 const Message = z
   .looseObject({
-    role: z.enum(['user', 'assistant', 'system'], { error: 'must be "user" or "assistant"' }),
+    role: z.enum(['user', 'assistant', 'system'], { error: 'must be "user", "assistant" or "system"' }),
     content: z.union([z.string(), boundedArray(ContentBlock, { max: MAX_BLOCKS })], {
       error: `must be a string or a list of up to ${MAX_BLOCKS} content blocks`,
     }),
@@ -110,17 +110,22 @@ const ToolChoice = z.discriminatedUnion(
   { error: 'must be "auto", "any", "tool" or "none"' },
 );
 
+const display = {
+  display: z.enum(['summarized', 'omitted']).nullish().describe('`omitted`: do not tell the thoughts.'),
+};
+
 const Thinking = z.discriminatedUnion(
   'type',
   [
     z.looseObject({
       type: z.literal('enabled'),
       budget_tokens: z.int().min(1).nullish().describe('Handed to the chat template as `thinking_budget`.'),
+      ...display,
     }),
-    z.looseObject({ type: z.literal('adaptive') }),
+    z.looseObject({ type: z.enum(['adaptive', 'between_tools']), ...display }),
     z.looseObject({ type: z.literal('disabled') }),
   ],
-  { error: 'must be "enabled", "adaptive" or "disabled"' },
+  { error: 'must be "enabled", "adaptive", "between_tools" or "disabled"' },
 );
 
 const OutputFormat = z.looseObject({
@@ -137,6 +142,12 @@ const promptFields = {
   tools: boundedArray(Tool, { max: MAX_TOOLS }).nullish(),
   tool_choice: ToolChoice.nullish(),
   thinking: Thinking.nullish().describe('Handed to the chat template as `enable_thinking`.'),
+  output_config: z
+    .looseObject({
+      effort: z.string().nullish().describe('Handed to the chat template as `reasoning_effort`.'),
+      format: OutputFormat.nullish().describe('The JSON schema that the answer matches.'),
+    })
+    .nullish(),
 };
 
 export type PromptFields = z.infer<z.ZodObject<typeof promptFields>>;
@@ -162,10 +173,6 @@ export const MessagesRequest = z
     temperature: z.number().min(0).max(2).nullish().describe('0 is greedy; default 1.'),
     top_k: z.int().min(0).nullish().describe('Sample from the k likeliest tokens; 0: from all.'),
     top_p: z.number().gt(0).max(1).nullish().describe('Nucleus sampling mass.'),
-    output_config: z
-      .looseObject({ format: OutputFormat.nullish() })
-      .nullish()
-      .describe('`format`: the JSON schema that the answer matches.'),
     output_format: OutputFormat.nullish().describe('The older name of `output_config.format`.'),
     metadata: z.looseObject({}).nullish().describe('Accepted, without effect.'),
     service_tier: z.string().nullish().describe('Accepted, without effect.'),
