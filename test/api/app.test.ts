@@ -257,6 +257,8 @@ describe('the OpenAPI document', () => {
       'get /v2/models/{model}/ready 200 404 503',
       'post / 200 401 413 415 422 500 503',
       'post /api/chat 200 400 401 404 413 500 503',
+      'post /api/embed 200 400 401 404 413 500 503',
+      'post /api/embeddings 200 400 401 404 413 500 503',
       'post /api/generate 200 400 401 404 413 500 503',
       'post /api/show 200 400 401 404 413 500 503',
       'post /apply-template 200 400 401 404 413 415 500 503',

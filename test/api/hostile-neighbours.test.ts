@@ -13,6 +13,7 @@ const GOOD: Record<string, Record<string, unknown>> = {
   '/v1/messages/count_tokens': { messages: [{ role: 'user', content: 'Hi' }] },
   '/api/chat': { model: 'default', messages: [{ role: 'user', content: 'Hi' }] },
   '/api/generate': { model: 'default', prompt: 'Hi' },
+  '/api/embed': { model: 'default', input: ['Hi'] },
   '/api/show': { model: 'default' },
   '/completion': { prompt: 'Hi' },
   '/generate': { inputs: 'Hi' },
@@ -26,7 +27,7 @@ const FIELDS = [
   ...['model', 'messages', 'system', 'tools', 'tool_choice', 'thinking', 'stop_sequences', 'output_config', 'stream'],
   ...['options', 'format', 'think', 'keep_alive', 'images', 'raw', 'context', 'logprobs', 'top_logprobs', 'prompt'],
   ...['n_predict', 'n', 'stop', 'logit_bias', 'n_probs', 'json_schema', 'grammar', 'return_tokens', 'seed', 'top_p'],
-  ...['inputs', 'parameters', 'text_input', 'instances', 'id', 'name', '__proto__', 'constructor', 'toString'],
+  ...['inputs', 'input', 'parameters', 'text_input', 'instances', 'id', 'name', '__proto__', 'constructor', 'toString'],
 ];
 
 /** Never a fault of the server, always JSON or a stream. */

@@ -121,6 +121,7 @@ describe('ollama', () => {
     expect(models[0]?.name).toBe('fake-model:latest');
     expect((await client.show({ model: models[0]!.name })).details.format).toBe('gguf');
     expect((await client.ps()).models).toHaveLength(1);
+    expect((await client.embed({ model: 'fake-model', input: ['a', 'b'] })).embeddings).toHaveLength(2);
   });
 
   test('understands errors, whole and in a stream', async () => {

@@ -281,6 +281,51 @@ describe('options', () => {
   });
 });
 
+describe('embeddings', () => {
+  const asked = { id: expect.stringMatching(/^ollama-/), model: 'fake-model', field: expect.any(Function) };
+
+  test('are vectors of length 1 for one text or several', async () => {
+    const body = { model: 'fake-model:latest', input: ['a', 'bc'], dimensions: 3, options: {}, keep_alive: '5m' };
+    const { serving, response, text } = await answer('/api/embed', body);
+    expect(response.status).toBe(200);
+    expect(JSON.parse(text)).toEqual({
+      model: 'fake-model:latest',
+      embeddings: [[...Float32Array.of(0.6, 0.8, 2, 97)], [...Float32Array.of(0.6, 0.8, 3, 98)]],
+      total_duration: expect.any(Number),
+      load_duration: 0,
+      prompt_eval_count: 5,
+    });
+    expect(serving.embeddings).toEqual([
+      {
+        ...asked,
+        prompts: [
+          { kind: 'text', text: 'a' },
+          { kind: 'text', text: 'bc' },
+        ],
+        dimensions: 3,
+        truncatePromptTokens: -1,
+      },
+    ]);
+    expect(serving.embeddings[0]?.field(1)).toBe('input[1]');
+    const one = await answer('/api/embed', { model: 'fake-model', input: 'a', truncate: false });
+    expect(JSON.parse(one.text).embeddings).toHaveLength(1);
+    expect(one.serving.embeddings[0]?.truncatePromptTokens).toBeUndefined();
+    const none = await answer('/api/embed', { model: 'fake-model', input: [] });
+    expect(JSON.parse(none.text)).toMatchObject({ embeddings: [], prompt_eval_count: 0 });
+  });
+
+  test('were once asked for by another name, and are as long as the model made them there', async () => {
+    const { serving, text } = await answer('/api/embeddings', { model: 'fake-model', prompt: 'a' });
+    expect(JSON.parse(text)).toEqual({ embedding: [...Float32Array.of(0.6, 0.8, 2, 97)] });
+    expect(serving.embeddings).toEqual([
+      { ...asked, prompts: [{ kind: 'text', text: 'a' }], normalize: false, truncatePromptTokens: -1 },
+    ]);
+    expect(JSON.parse((await answer('/api/embeddings', { model: 'fake-model', prompt: '' })).text).embedding).toEqual(
+      [],
+    );
+  });
+});
+
 describe('models', () => {
   const app = quietApp(fakeServing());
   const details = {
@@ -360,6 +405,9 @@ describe('what is wrong is told in Ollama’s shape', () => {
     ['/api/generate', generate({ options: { mirostat: 2 } }), 'options.mirostat: is not supported'],
     ['/api/generate', generate({ format: 'yaml' }), 'format: must be "json" or a JSON schema'],
     ['/api/show', {}, 'model: is required'],
+    ['/api/embed', { model: 'fake-model', input: [1] }, 'input'],
+    ['/api/embed', { input: 'a' }, 'model: is required'],
+    ['/api/embeddings', { model: 'fake-model' }, 'prompt: is required'],
   ])('%s %j', async (path, body, message) => {
     const { response, text, serving } = await answer(path, body);
     expect(response.status).toBe(400);
