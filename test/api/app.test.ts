@@ -267,6 +267,7 @@ describe('the OpenAPI document', () => {
       'post /detokenize 200 400 401 404 413 415 500 503',
       'post /generate 200 401 413 415 422 500 503',
       'post /generate_stream 200 401 413 415 422 500 503',
+      'post /infill 200 400 401 404 413 415 500 503',
       'post /invocations 200 400 401 404 413 415 500 503',
       'post /rerank 200 400 401 404 413 415 500 503',
       'post /score 200 400 401 404 413 415 500 503',

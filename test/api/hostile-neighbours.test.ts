@@ -16,6 +16,7 @@ const GOOD: Record<string, Record<string, unknown>> = {
   '/api/embed': { model: 'default', input: ['Hi'] },
   '/api/show': { model: 'default' },
   '/completion': { prompt: 'Hi' },
+  '/infill': { input_prefix: 'a', input_suffix: 'b' },
   '/generate': { inputs: 'Hi' },
   '/generate_stream': { inputs: 'Hi' },
   '/': { inputs: 'Hi' },

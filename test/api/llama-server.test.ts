@@ -108,6 +108,30 @@ describe('a whole completion', () => {
   });
 });
 
+test('a prompt may mix texts and token ids', async () => {
+  const prompt = ['a', 7, 'b'];
+  const { serving, text } = await answer({ prompt });
+  const encode = (text: string, addSpecialTokens: boolean) => [
+    ...serving.tokenize(undefined, { kind: 'text', text, addSpecialTokens }).tokenIds,
+  ];
+  const tokenIds = [...encode('a', true), 7, ...encode('b', false)];
+  expect(serving.requests[0]?.prompt).toEqual({ kind: 'tokens', tokenIds });
+  expect(JSON.parse(text)).toMatchObject({ prompt, tokens_evaluated: tokenIds.length });
+});
+
+test('POST /infill fills a gap', async () => {
+  const gap = { input_prefix: 'def f(', input_suffix: '):', n_predict: 3 };
+  const { serving, text } = await answer(gap, undefined, '/infill');
+  expect(serving.requests[0]).toMatchObject({
+    prompt: { kind: 'fill', prefix: 'def f(', suffix: '):' },
+    sampling: { maxTokens: 3 },
+  });
+  expect(JSON.parse(text)).toMatchObject({ content: 'Hello there!', prompt: 'def f(' });
+  const extra = await answer({ ...gap, input_extra: [{ text: 'x' }] }, undefined, '/infill');
+  expect(extra.response.status).toBe(400);
+  expect(JSON.parse(extra.text).error.message).toContain('input_extra: is not supported');
+});
+
 describe('a streamed completion', () => {
   test('has pieces, and the numbers in its last event; no [DONE]', async () => {
     const { response, text } = await answer({ prompt: 'Hi', stream: true });
@@ -230,7 +254,8 @@ describe('what is wrong is told in llama-server’s shape', () => {
   test.each([
     [{}, 'prompt: is required'],
     [{ prompt: [] }, 'prompt: must be a string'],
-    [{ prompt: [1, 'x'] }, 'prompt: must be a string'],
+    [{ prompt: [1, {}] }, 'prompt: must be a string'],
+    [{ prompt: [1, 'x', -1] }, 'prompt: must be a string'],
     [{ prompt: { prompt_string: 'x', multimodal_data: ['aGk='] } }, 'prompt: must be a string'],
     [{ prompt: 'x', n_predict: 0 }, 'n_predict: must be -1 or at least 1'],
     [{ prompt: 'x', mirostat: 2 }, 'mirostat: is not supported'],

@@ -203,6 +203,8 @@ describe('POST /api/generate', () => {
     });
     const raw = await answer('/api/generate', generate({ raw: true }));
     expect(raw.serving.requests[0]?.prompt).toEqual({ kind: 'text', text: 'Hi' });
+    const gap = await answer('/api/generate', generate({ suffix: '}' }));
+    expect(gap.serving.requests[0]?.prompt).toEqual({ kind: 'fill', prefix: 'Hi', suffix: '}' });
   });
 
   test('without a prompt says that the model is loaded', async () => {
@@ -398,7 +400,6 @@ describe('what is wrong is told in Ollama’s shape', () => {
     ],
     ['/api/chat', chat({ messages: [{ role: 'robot', content: 'x' }] }), 'messages[0].role: must be'],
     ['/api/generate', generate({ images: ['aGk='] }), 'images: this model is text-only'],
-    ['/api/generate', generate({ suffix: 'x' }), 'suffix: is not supported'],
     ['/api/generate', generate({ template: '{{ .Prompt }}' }), 'template: is not supported'],
     ['/api/generate', generate({ context: [1] }), 'context: is not supported'],
     ['/api/generate', generate({ raw: true, system: 'x' }), 'system: is not allowed with `raw`'],

@@ -1,10 +1,4 @@
-import {
-  defaultSampling,
-  type GeneratedToken,
-  type Prompt,
-  type SamplingParams,
-  type Usage,
-} from '../../serving/index.js';
+import { defaultSampling, type GeneratedToken, type SamplingParams, type Usage } from '../../serving/index.js';
 import { finite } from '../openai/logprobs.js';
 import { sseEvent } from '../openai/sse.js';
 import type { Choice, ChoiceEnd, Submission } from '../openai/submission.js';
@@ -22,7 +16,7 @@ export interface CompletionJob {
   submission: Submission;
   timing: Timing;
   /** By index of prompt. */
-  prompts: readonly { prompt: Prompt; tokens: number; sampling: Partial<SamplingParams> }[];
+  prompts: readonly { sent: unknown; tokens: number; sampling: Partial<SamplingParams> }[];
 }
 
 export function wholeCompletion(job: CompletionJob, { text, tokens, end }: Choice): WireCompletion {
@@ -37,7 +31,7 @@ export function wholeCompletion(job: CompletionJob, { text, tokens, end }: Choic
 
 /** What the last event of a completion says, or a whole one apart from its text. */
 function toEnd(job: CompletionJob, end: ChoiceEnd, predicted: number, has_new_line: boolean): WireCompletion {
-  const { prompt, tokens, sampling } = promptOf(job, end.choice);
+  const { sent, tokens, sampling } = promptOf(job, end.choice);
   return {
     index: end.choice,
     content: '',
@@ -48,7 +42,7 @@ function toEnd(job: CompletionJob, end: ChoiceEnd, predicted: number, has_new_li
     tokens_predicted: predicted,
     tokens_evaluated: tokens,
     generation_settings: toSettings(sampling),
-    prompt: prompt.kind === 'tokens' ? [...prompt.tokenIds] : prompt.kind === 'text' ? prompt.text : '',
+    prompt: sent,
     has_new_line,
     truncated: false,
     ...toStop(end),

@@ -1,16 +1,35 @@
 import type { GenerationRequest, Prompt, SamplingParams } from '../../serving/index.js';
-import type { CompletionBody, WireLogitBias, WirePrompt } from './schemas.js';
+import { type CompletionBody, isMixed, type WireLogitBias, type WirePrompt, type WireText } from './schemas.js';
 
 /** llama-server's seed for "a random one", besides -1. */
 const RANDOM_SEED = 2 ** 32 - 1;
 /** Enough to outweigh any logit; the engine takes finite biases only. */
 const BANNED = -1e9;
 
-export function toPrompts(prompt: WirePrompt): Prompt[] {
-  if (typeof prompt === 'string') return [{ kind: 'text', text: prompt }];
-  if (!Array.isArray(prompt)) return [{ kind: 'text', text: prompt.prompt_string }];
-  if (typeof prompt[0] === 'number') return [{ kind: 'tokens', tokenIds: prompt as number[] }];
-  return (prompt as Exclude<WirePrompt, number[]>[]).flatMap(toPrompts);
+/** A prompt as it was sent, and as serving takes it. */
+export interface SentPrompt {
+  sent: unknown;
+  prompt: Prompt;
+}
+
+export function toPrompts(prompt: WirePrompt, encode: EncodeText): SentPrompt[] {
+  const isOne = !Array.isArray(prompt) || isMixed(prompt);
+  const prompts = isOne ? [prompt as WireText] : (prompt as WireText[]);
+  return prompts.map((sent) => ({ sent, prompt: toPrompt(sent, encode) }));
+}
+
+/** Tokens of a text within a prompt: only the first one has what the model wants at the beginning. */
+export type EncodeText = (text: string, isFirst: boolean) => Iterable<number>;
+
+function toPrompt(prompt: WireText, encode: EncodeText): Prompt {
+  if (typeof prompt === 'string') return { kind: 'text', text: prompt };
+  if (!Array.isArray(prompt)) return { kind: 'text', text: prompt.prompt_string };
+  const tokenIds: number[] = [];
+  prompt.forEach((part, i) => {
+    if (typeof part === 'number') tokenIds.push(part);
+    else for (const token of encode(part, i === 0)) tokenIds.push(token);
+  });
+  return { kind: 'tokens', tokenIds };
 }
 
 export function choicesOf({ n, n_cmpl }: CompletionBody): number {

@@ -17,10 +17,11 @@ const GenerateRequest = z
   .looseObject({
     ...generationFields,
     prompt: z.string().nullish().describe('None: only says that the model is loaded.'),
+    suffix: z.string().nullish().describe('What comes after the answer, for models that can fill gaps.'),
     system: z.string().nullish(),
     raw: z.boolean().nullish().describe('Continue the prompt as it is, without the chat template.'),
   })
-  .superRefine(refuseFields({ suffix: [''], template: [''], context: [[]], _debug_render_only: [false] }))
+  .superRefine(refuseFields({ template: [''], context: [[]], _debug_render_only: [false] }))
   .superRefine(refuseImages)
   .superRefine(({ raw, system }, context) => {
     if (raw && system) context.addIssue({ code: 'custom', path: ['system'], message: 'is not allowed with `raw`' });
@@ -71,6 +72,7 @@ function toGenerationRequest(model: string, prompt: string, body: GenerateBody):
 }
 
 function toPrompt(prompt: string, body: GenerateBody): Prompt {
+  if (body.suffix) return { kind: 'fill', prefix: prompt, suffix: body.suffix };
   if (body.raw) return { kind: 'text', text: prompt };
   return {
     kind: 'chat',
