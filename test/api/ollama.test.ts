@@ -363,6 +363,7 @@ describe('models', () => {
           'general.architecture': 'fake',
           'general.parameter_count': 1_000_000_000,
           'fake.context_length': 4096,
+          'fake.embedding_length': 4,
           'fake.vocab_size': 256,
         },
         capabilities: ['completion', 'tools'],

@@ -132,6 +132,7 @@ function toShown(model: ServedModel) {
       'general.architecture': family,
       'general.parameter_count': model.info.parameters,
       [`${family}.context_length`]: model.maxModelLen,
+      [`${family}.embedding_length`]: model.info.embeddingSize,
       [`${family}.vocab_size`]: model.info.vocabSize,
     },
     capabilities: ['completion', 'tools'],
