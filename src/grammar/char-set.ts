@@ -1,4 +1,4 @@
-import { anyOf, asciiClass, literal } from './ebnf.js';
+import { anyOf, asciiClass, literal, type Rules } from './ebnf.js';
 import { GrammarError } from './grammar-error.js';
 
 /** Characters, as ECMAScript's regular expressions tell them apart. */
@@ -57,19 +57,19 @@ function allBeyondAscii(): string {
   return text;
 }
 
-/** JSON's short escapes. A control character without one is never written. */
+/** What JSON's short escapes have after the backslash. A control character without one is never written. */
 const ESCAPED: Readonly<Record<string, string>> = {
-  '"': '\\"',
-  '\\': '\\\\',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
+  '"': '"',
+  '\\': '\\',
+  '\b': 'b',
+  '\f': 'f',
+  '\n': 'n',
+  '\r': 'r',
+  '\t': 't',
 };
 
 /** EBNF of one character of a set. @throws GrammarError when there is none that could be written */
-export function charClass({ ascii, others }: CharSet, writing: Writing): string {
+export function charClass({ ascii, others }: CharSet, writing: Writing, rules: Rules): string {
   const plain = writing === 'text' ? ascii : ascii.filter((code) => code >= 0x20 && code !== 0x22 && code !== 0x5c);
   const alternatives: string[] = [];
   if (others === 'all' && plain.length < 128) {
@@ -79,13 +79,12 @@ export function charClass({ ascii, others }: CharSet, writing: Writing): string 
   } else {
     if (plain.length > 0) alternatives.push(asciiClass(plain));
     if (others === 'all') alternatives.push('[^\\u0000-\\u007f]');
-    else alternatives.push(...others.map(literal));
+    else alternatives.push(...others.map((char) => rules.character(char)));
   }
   if (writing === 'json') {
-    for (const code of ascii) {
-      const escaped = ESCAPED[String.fromCharCode(code)];
-      if (escaped !== undefined) alternatives.push(literal(escaped));
-    }
+    const escapes = ascii.flatMap((code) => ESCAPED[String.fromCharCode(code)] ?? []);
+    const codes = escapes.map((char) => char.charCodeAt(0)).sort((a, b) => a - b);
+    if (codes.length > 0) alternatives.push(`"\\\\" ${asciiClass(codes)}`);
   }
   if (alternatives.length === 0) throw new GrammarError('a class of characters is empty');
   return anyOf(alternatives);

@@ -1,4 +1,5 @@
 import { charClass, charSetOf } from './char-set.js';
+import { Rules } from './ebnf.js';
 import { GrammarError } from './grammar-error.js';
 
 /** Comments, strings, classes and names of a grammar's text. */
@@ -10,7 +11,9 @@ const TOKENS = /#[^\n]*|"(?:[^"\\\n]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[A-Za-z_][\w.-]
  * @throws GrammarError when a class cannot be written
  */
 export function mendClasses(ebnf: string): string {
-  return ebnf.replace(TOKENS, (token) => {
+  const names = new Set(ebnf.match(TOKENS));
+  const rules = new Rules();
+  const mended = ebnf.replace(TOKENS, (token) => {
     if (!token.startsWith('[') || isAscii(token)) return token;
     // A regular expression spells all of it alike but for code points of more than four digits.
     const source = token
@@ -19,11 +22,12 @@ export function mendClasses(ebnf: string): string {
       .replace(/\\([^ux\\\]^\-nrtfv0dDwWsS/.*+?()[{}|$])/g, '$1')
       .replace(/(?<!^|\\)\[/g, '\\[');
     try {
-      return charClass(charSetOf(source), 'text');
+      return charClass(charSetOf(source), 'text', rules);
     } catch (error) {
       throw error instanceof GrammarError ? error : new GrammarError(`${token} is not a class of characters`);
     }
   });
+  return rules.appendTo(mended, names);
 }
 
 function isAscii(token: string): boolean {

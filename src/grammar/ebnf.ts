@@ -1,4 +1,68 @@
-/** Pieces of EBNF as XGrammar reads it. */
+import { GrammarError } from './grammar-error.js';
+
+/**
+ * Pieces of EBNF as XGrammar reads it.
+ *
+ * XGrammar makes an automaton of each choice, and while it does, it may take two ways on for one when several
+ * alternatives begin alike: `"bc" | "xac" | "xad"` matches `bd`. So alternatives here begin with different bytes, or are
+ * rules that refer to a rule, which XGrammar leaves alone.
+ */
+
+/** Where rules go that a piece needs besides itself. */
+export class Rules {
+  private readonly bodies = new Map<string, string>();
+
+  /** The name of a rule that matches what `body` does, and that no choice is merged with. */
+  separate(body: string): string {
+    const known = this.bodies.get(body);
+    if (known !== undefined) return known;
+    const name = `r${this.bodies.size}`;
+    this.bodies.set(body, name);
+    return name;
+  }
+
+  /** The text of a grammar with this root. */
+  grammar(root: string, further: readonly string[] = []): string {
+    const separate = [...this.bodies].map(([body, name]) => `${name} ::= (${body}) nothing`);
+    return [`root ::= ${root}`, ...further, ...separate, 'nothing ::= ""'].join('\n');
+  }
+
+  /** A grammar's text with these rules, if there are any, under names that it does not use. */
+  appendTo(ebnf: string, names: ReadonlySet<string>): string {
+    if (this.bodies.size === 0) return ebnf;
+    if ([...this.bodies.values(), 'nothing'].some((name) => names.has(name))) {
+      throw new GrammarError('rules must not be called `nothing`, or `r` and a number');
+    }
+    return `${ebnf}\n${this.grammar('').split('\n').slice(1).join('\n')}`;
+  }
+
+  /** One of several texts. */
+  texts(texts: readonly string[]): string {
+    const byFirst = new Map<string, string[]>();
+    for (const text of new Set(texts)) {
+      const [first = ''] = text;
+      byFirst.set(first, [...(byFirst.get(first) ?? []), text.slice(first.length)]);
+    }
+    const ways = [...byFirst].map(([first, rests]) => {
+      if (first === '') return '""';
+      let shared = '';
+      while (rests.every((rest) => rest !== '' && rest[shared.length] === rests[0]![shared.length])) {
+        if (rests[0]!.length === shared.length) break;
+        shared += rests[0]![shared.length];
+      }
+      // Not half of a surrogate pair.
+      if (/[\uD800-\uDBFF]$/.test(shared)) shared = shared.slice(0, -1);
+      const after = this.texts(rests.map((rest) => rest.slice(shared.length)));
+      return [this.character(first), shared && literal(shared), after === '""' ? '' : after].filter(Boolean).join(' ');
+    });
+    return anyOf(ways);
+  }
+
+  /** One character, of which no other may begin with the same byte in a choice. */
+  character(char: string): string {
+    return char.codePointAt(0)! < 0x80 ? literal(char) : this.separate(literal(char));
+  }
+}
 
 /** A string that matches this text. */
 export function literal(text: string): string {

@@ -1,8 +1,8 @@
-import { literal } from './ebnf.js';
+import { Rules } from './ebnf.js';
 import { mendClasses } from './ebnf-text.js';
 import { GrammarError } from './grammar-error.js';
 import { jsonSchemaToEbnf } from './json-schema.js';
-import { regexToEbnf } from './regex.js';
+import { regexGrammar } from './regex.js';
 import { structuralTagToEbnf } from './structural-tag.js';
 import type { XGrammar } from './xgrammar.js';
 
@@ -25,10 +25,10 @@ export async function formToEbnf(form: Form, xgrammar: XGrammar): Promise<string
     case 'json_schema':
       return jsonSchemaToEbnf(form.schema, form);
     case 'regex':
-      return `root ::= ${regexToEbnf(form.pattern, 'text')}`;
+      return regexGrammar(form.pattern);
     case 'choice':
       if (form.choices.length === 0) throw new GrammarError('there must be at least one choice');
-      return `root ::= ${form.choices.map(literal).join(' | ')}`;
+      return choiceGrammar(form.choices);
     case 'grammar':
       return mendClasses(form.grammar);
     case 'structural_tag': {
@@ -37,4 +37,9 @@ export async function formToEbnf(form: Form, xgrammar: XGrammar): Promise<string
       return await structuralTagToEbnf(format, xgrammar);
     }
   }
+}
+
+function choiceGrammar(choices: readonly string[]): string {
+  const rules = new Rules();
+  return rules.grammar(rules.texts(choices));
 }

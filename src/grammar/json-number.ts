@@ -1,4 +1,4 @@
-import { anyOf, literal } from './ebnf.js';
+import { anyOf } from './ebnf.js';
 
 /** A number without a bound has up to so many digits, so that no reader of it makes it infinite or rounds it. */
 const DIGITS = 15;
@@ -24,8 +24,7 @@ export function isBounded(bounds: Bounds): boolean {
 /** EBNF of the integers within bounds; undefined: there is none. */
 export function integersWithin(bounds: Bounds): string | undefined {
   const [low, high] = scaledBounds(bounds, 0);
-  const alternatives = signed(low, high, (from, to) => decimals(from, to, 0));
-  return alternatives.length === 0 ? undefined : anyOf(alternatives);
+  return oneOf(signed(low, high, (from, to) => decimals(from, to, 0)));
 }
 
 /** EBNF of the integers within bounds that are multiples of `step`; undefined: there is none, or there are too many. */
@@ -34,9 +33,9 @@ export function multiplesWithin(bounds: Bounds, step: number, most: number): str
   const unit = BigInt(step);
   const first = ceilDivide(low, unit) * unit;
   if ((high - first) / unit >= BigInt(most) || first > high) return undefined;
-  const multiples: string[] = [];
-  for (let value = first; value <= high; value += unit) multiples.push(literal(String(value)));
-  return anyOf(multiples);
+  const multiples: Spelling[] = [];
+  for (let value = first; value <= high; value += unit) multiples.push([...String(value)]);
+  return oneOf(multiples);
 }
 
 /** EBNF of decimal numbers within bounds: not all, but nearly, and none beyond. undefined: there is none. */
@@ -44,19 +43,51 @@ export function numbersWithin(bounds: Bounds): string | undefined {
   const written = Object.values(bounds).map((bound) => decimalsOf(bound as number | undefined));
   const isOpen = bounds.exclusiveMinimum !== undefined || bounds.exclusiveMaximum !== undefined;
   const precision = Math.min(MOST_DECIMALS, Math.max(0, ...written) + (isOpen ? 2 : 0));
-  const alternatives: string[] = [];
+  const spellings: Spelling[] = [];
   for (let places = 0; places <= precision; places++) {
     const [low, high] = scaledBounds(bounds, places);
-    alternatives.push(...signed(low, high, (from, to) => decimals(from, to, places)));
+    spellings.push(...signed(low, high, (from, to) => decimals(from, to, places)));
   }
   // More digits only where whatever they are stays within.
   const [low, high] = scaledBounds(bounds, precision);
-  const more = `[0-9]{1,${DIGITS - precision}}`;
-  const longer = signed(low, high, (from, to) =>
-    decimals(from, to - 1n, precision).map((number) => `${number} ${precision === 0 ? '"." ' : ''}${more}`),
-  );
-  alternatives.push(...longer);
-  return alternatives.length === 0 ? undefined : anyOf(alternatives);
+  const more = [...(precision === 0 ? ['.'] : []), `[0-9]{1,${DIGITS - precision}}`];
+  const longer = signed(low, high, (from, to) => decimals(from, to - 1n, precision));
+  return oneOf([...spellings, ...longer.map((spelling) => [...spelling, ...more])]);
+}
+
+/** A number's characters: each itself, a range of digits as `2-7`, or further digits as EBNF. */
+type Spelling = string[];
+
+/** EBNF of several spellings, in which no two alternatives begin alike; undefined: there are none. */
+function oneOf(spellings: readonly Spelling[]): string | undefined {
+  if (spellings.length === 0) return undefined;
+  const ways: string[] = [];
+  const rests = (matches: (character: string) => boolean): Spelling[] =>
+    spellings.filter(([first]) => first !== undefined && matches(first)).map((spelling) => spelling.slice(1));
+  const sequence = (first: string, after: readonly Spelling[]): string => {
+    const rest = oneOf(after)!;
+    return rest === '""' ? first : `${first} ${rest}`;
+  };
+  const digits = new Map<string, { first: number; last: number; after: Spelling[] }>();
+  for (let value = 0; value < 10; value++) {
+    const after = rests((range) => /^\d/.test(range) && value >= Number(range[0]) && value <= Number(range.at(-1)));
+    if (after.length === 0) continue;
+    // Neighbours that go on alike are one range.
+    const key = `${JSON.stringify(after)}`;
+    const known = [...digits.values()].at(-1);
+    if (known?.last === value - 1 && digits.has(key) && digits.get(key) === known) known.last = value;
+    else digits.set(digits.has(key) ? `${key} ${value}` : key, { first: value, last: value, after });
+  }
+  for (const { first, last, after } of digits.values()) {
+    ways.push(sequence(first === last ? `"${first}"` : `[${first}-${last}]`, after));
+  }
+  for (const sign of ['-', '.']) {
+    const after = rests((character) => character === sign);
+    if (after.length > 0) ways.push(sequence(`"${sign}"`, after));
+  }
+  ways.push(...new Set(spellings.flatMap(([first]) => (first?.startsWith('[') ? [first] : []))));
+  if (spellings.some((spelling) => spelling.length === 0)) ways.push('""');
+  return anyOf(ways);
 }
 
 /** The lowest and highest m with m / 10^places within the bounds. */
@@ -94,51 +125,42 @@ function decimalsOf(value: number | undefined): number {
   return (/e/i.test(String(value)) ? '' : (String(value).split('.')[1] ?? '')).length;
 }
 
-function signed(low: bigint, high: bigint, range: (from: bigint, to: bigint) => string[]): string[] {
+function signed(low: bigint, high: bigint, range: (from: bigint, to: bigint) => Spelling[]): Spelling[] {
   if (low > high) return [];
   const positive = high < 0n ? [] : range(low > 0n ? low : 0n, high);
   const negative = low >= 0n ? [] : range(high < 0n ? -high : 1n, -low);
-  return [...positive, ...(negative.length === 0 ? [] : [`"-" ${anyOf(negative)}`])];
+  return [...positive, ...negative.map((spelling) => ['-', ...spelling])];
 }
 
-/** EBNF of m / 10^places, with all its places, for all m from `from` to `to`, neither negative. */
-function decimals(from: bigint, to: bigint, places: number): string[] {
+/** m / 10^places, with all its places, for all m from `from` to `to`, neither negative. */
+function decimals(from: bigint, to: bigint, places: number): Spelling[] {
   if (from > to) return [];
-  const alternatives: string[] = [];
-  for (
-    let length = Math.max(String(from).length, places + 1);
-    length <= Math.max(String(to).length, places + 1);
-    length++
-  ) {
-    const least = length === places + 1 ? 0n : 10n ** BigInt(length - 1);
-    const most = 10n ** BigInt(length) - 1n;
-    const low = String(from > least ? from : least).padStart(length, '0');
-    const high = String(to < most ? to : most).padStart(length, '0');
-    for (const digits of between(low, high)) {
-      const point = places === 0 ? [] : ['"."', ...digits.slice(length - places)];
-      alternatives.push([...digits.slice(0, length - places), ...point].join(' '));
+  const spellings: Spelling[] = [];
+  const longest = Math.max(String(to).length, places + 1);
+  for (let length = Math.max(String(from).length, places + 1); length <= longest; length++) {
+    const low = larger(from, length === places + 1 ? 0n : 10n ** BigInt(length - 1));
+    const high = smaller(to, 10n ** BigInt(length) - 1n);
+    for (const digits of between(String(low).padStart(length, '0'), String(high).padStart(length, '0'))) {
+      const point = places === 0 ? [] : ['.', ...digits.slice(length - places)];
+      spellings.push([...digits.slice(0, length - places), ...point]);
     }
   }
-  return alternatives;
+  return spellings;
 }
 
-/** Classes of digits, place by place, that together match the strings from `low` to `high`, which are equally long. */
-function between(low: string, high: string): string[][] {
+/** Ranges of digits, place by place, that together match the strings from `low` to `high`, which are equally long. */
+function between(low: string, high: string): Spelling[] {
   if (low === '') return [[]];
   const [first, last] = [Number(low[0]), Number(high[0])];
   const [lowRest, highRest] = [low.slice(1), high.slice(1)];
-  if (first === last) return between(lowRest, highRest).map((rest) => [digit(first, last), ...rest]);
+  if (first === last) return between(lowRest, highRest).map((rest) => [`${first}-${last}`, ...rest]);
   const [zeros, nines] = ['0'.repeat(lowRest.length), '9'.repeat(lowRest.length)];
-  const result: string[][] = [];
+  const result: Spelling[] = [];
   const [from, to] = [lowRest === zeros ? first : first + 1, highRest === nines ? last : last - 1];
-  if (lowRest !== zeros) result.push(...between(lowRest, nines).map((rest) => [digit(first, first), ...rest]));
-  if (from <= to) result.push([digit(from, to), ...Array.from(lowRest, () => '[0-9]')]);
-  if (highRest !== nines) result.push(...between(zeros, highRest).map((rest) => [digit(last, last), ...rest]));
+  if (lowRest !== zeros) result.push(...between(lowRest, nines).map((rest) => [`${first}-${first}`, ...rest]));
+  if (from <= to) result.push([`${from}-${to}`, ...Array.from(lowRest, () => '0-9')]);
+  if (highRest !== nines) result.push(...between(zeros, highRest).map((rest) => [`${last}-${last}`, ...rest]));
   return result;
-}
-
-function digit(first: number, last: number): string {
-  return first === last ? `"${first}"` : `[${first}-${last}]`;
 }
 
 function ceilDivide(value: bigint, by: bigint): bigint {

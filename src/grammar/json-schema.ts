@@ -1,5 +1,5 @@
 import { charClass, charSetOf } from './char-set.js';
-import { anyOf, asciiClass, literal, repeat } from './ebnf.js';
+import { anyOf, asciiClass, literal, Rules, repeat } from './ebnf.js';
 import { GrammarError } from './grammar-error.js';
 import { FORMATS } from './json-format.js';
 import {
@@ -86,6 +86,7 @@ class Conversion {
   private readonly root: Schema;
   private readonly strict: boolean;
   private readonly rules: string[] = [];
+  private readonly separate = new Rules();
   /** Rules of schemas that were met before, by their JSON. */
   private readonly named = new Map<string, string>();
   private readonly hooks: MergeHooks = {
@@ -101,7 +102,7 @@ class Conversion {
   grammar(): string {
     const root = this.value(this.root, '');
     const basics = Object.entries(BASIC_RULES).map(([name, body]) => `${name} ::= ${body}`);
-    return [`root ::= ${root}`, ...this.rules, ...basics].join('\n');
+    return this.separate.grammar(root, [...this.rules, ...basics]);
   }
 
   /** The name of a rule for the values of a schema. */
@@ -124,7 +125,7 @@ class Conversion {
     if (known !== undefined) return known;
     const name = `v${this.named.size}`;
     this.named.set(key, name);
-    this.rule(name, body());
+    this.rule(name, `(${body()}) nothing`);
     return name;
   }
 
@@ -152,7 +153,8 @@ class Conversion {
       checkList(schema, 'enum', path);
       return this.constants(schema.enum as unknown[], schema, `${path}.enum`);
     }
-    return anyOf(typesOf(schema, path).map((type) => this.typed(type, schema, path)));
+    const types = typesOf(schema, path).map((type) => this.typed(type, schema, path));
+    return types.length === 1 ? types[0]! : anyOf(types.map((type) => this.separate.separate(type)));
   }
 
   private mergeAll(schemas: readonly Schema[], path: string): Schema {
@@ -190,7 +192,7 @@ class Conversion {
       (value) => types === undefined || types.some((type) => isOfType(value, type)),
     );
     if (allowed.length === 0) throw new GrammarError('there is no valid value', path);
-    return anyOf(allowed.map((value) => literal(JSON.stringify(value))));
+    return this.separate.texts(allowed.map((value) => JSON.stringify(value)));
   }
 
   private typed(type: Type, schema: SchemaObject, path: string): string {
@@ -254,7 +256,7 @@ class Conversion {
       else {
         if (least > 0) this.unenforced(path, 'minLength', 'together with format');
         if (most !== Number.POSITIVE_INFINITY) this.unenforced(path, 'maxLength', 'together with format');
-        return `"\\"" ${regexToEbnf(known, 'json')} "\\""`;
+        return `"\\"" ${regexToEbnf(known, 'json', this.separate)} "\\""`;
       }
     }
     if (least === 0 && most === Number.POSITIVE_INFINITY) return 'string';
@@ -264,7 +266,7 @@ class Conversion {
   /** Content of strings that match; undefined when that cannot be enforced. */
   private tryPattern(pattern: string, path: string, keyword: string): string | undefined {
     try {
-      return regexToEbnf(pattern, 'json');
+      return regexToEbnf(pattern, 'json', this.separate);
     } catch (error) {
       if (!(error instanceof GrammarError)) throw error;
       if (error.message.startsWith('is not')) throw new GrammarError(error.message, `${path}.${keyword}`);
@@ -371,7 +373,7 @@ class Conversion {
   private keyOtherThan(names: readonly string[]): string {
     return this.once(`key other than ${JSON.stringify(names)}`, () => {
       const plain = charSetOf('[^"\\\\\\x00-\\x1f]');
-      const anything = charClass(plain, 'text');
+      const anything = charClass(plain, 'text', this.separate);
       const node = (endings: readonly string[]): string => {
         const next = new Map<string, string[]>();
         for (const ending of endings) {
@@ -381,12 +383,13 @@ class Conversion {
         const taken = new Set([...next.keys()].map((char) => char.codePointAt(0)!));
         const free = plain.ascii.filter((code) => !taken.has(code));
         const isAsciiOnly = [...taken].some((code) => code > 127);
-        const other = isAsciiOnly ? asciiClass(free) : charClass({ ascii: free, others: 'all' }, 'text');
+        const other = isAsciiOnly ? asciiClass(free) : charClass({ ascii: free, others: 'all' }, 'text', this.separate);
         const ways = [`${other} ${anything}*`];
         if (!endings.includes('')) ways.push('""');
         // Names that only an escape could write are never met.
         for (const [char, rest] of next) {
-          if (literal(JSON.stringify(char)) === literal(`"${char}"`)) ways.push(`${literal(char)} ${node(rest)}`);
+          if (literal(JSON.stringify(char)) === literal(`"${char}"`))
+            ways.push(`${this.separate.character(char)} ${node(rest)}`);
         }
         return anyOf(ways);
       };

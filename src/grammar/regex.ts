@@ -1,6 +1,6 @@
 import { type AST, RegExpParser } from '@eslint-community/regexpp';
 import { charClass, charSetOf, type Writing, written } from './char-set.js';
-import { anyOf, repeat } from './ebnf.js';
+import { anyOf, Rules, repeat } from './ebnf.js';
 import { GrammarError } from './grammar-error.js';
 
 /**
@@ -9,16 +9,23 @@ import { GrammarError } from './grammar-error.js';
  * XGrammar's own conversion takes classes beyond ASCII for bytes, and writes quotes into JSON strings as they are.
  *
  * @param writing `json`: the texts are contents of JSON strings
+ * @param rules receives further rules
  * @throws GrammarError for what is not a regular expression, or not a regular one
  */
-export function regexToEbnf(pattern: string, writing: Writing): string {
+export function regexToEbnf(pattern: string, writing: Writing, rules: Rules): string {
   let parsed: AST.Pattern;
   try {
     parsed = new RegExpParser({ ecmaVersion: 2024 }).parsePattern(pattern, 0, pattern.length, { unicode: true });
   } catch (error) {
     throw new GrammarError(`is not a regular expression: ${(error as Error).message}`);
   }
-  return new Conversion(writing).alternatives(parsed.alternatives, { begin: true, end: true });
+  return new Conversion(writing, rules).alternatives(parsed.alternatives, { begin: true, end: true });
+}
+
+/** A grammar of the texts that match. @throws GrammarError */
+export function regexGrammar(pattern: string): string {
+  const rules = new Rules();
+  return rules.grammar(regexToEbnf(pattern, 'text', rules));
 }
 
 /** Whether nothing of the text can lie before, or after, what is looked at. */
@@ -30,12 +37,16 @@ interface Edges {
 class Conversion {
   private readonly writing: Writing;
 
-  constructor(writing: Writing) {
+  private readonly rules: Rules;
+
+  constructor(writing: Writing, rules: Rules) {
     this.writing = writing;
+    this.rules = rules;
   }
 
   alternatives(alternatives: readonly AST.Alternative[], edges: Edges): string {
-    return anyOf(alternatives.map(({ elements }) => this.sequence(elements, edges)));
+    const ways = alternatives.map(({ elements }) => this.sequence(elements, edges));
+    return ways.length === 1 ? ways[0]! : anyOf(ways.map((way) => this.rules.separate(way)));
   }
 
   private sequence(elements: readonly AST.Element[], edges: Edges): string {
@@ -68,7 +79,7 @@ class Conversion {
       case 'CharacterSet':
       case 'CharacterClass':
       case 'ExpressionCharacterClass':
-        return charClass(charSetOf(element.raw), this.writing);
+        return charClass(charSetOf(element.raw), this.writing, this.rules);
       case 'Backreference':
         throw new GrammarError(`${element.raw} cannot be enforced: a grammar does not remember what it matched`);
     }

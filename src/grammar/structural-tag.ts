@@ -1,7 +1,7 @@
 import { mendClasses, renameToRoot } from './ebnf-text.js';
 import { GrammarError } from './grammar-error.js';
 import { jsonSchemaToEbnf } from './json-schema.js';
-import { regexToEbnf } from './regex.js';
+import { regexGrammar } from './regex.js';
 import type { XGrammar } from './xgrammar.js';
 
 /**
@@ -39,7 +39,7 @@ function withGrammars(format: unknown, path: string): unknown {
     case 'json_schema':
       return inGrammar(() => jsonSchemaToEbnf(json_schema ?? true, { strict: false }), `${path}.json_schema`);
     case 'regex':
-      return inGrammar(() => regexToEbnf(textOf(pattern), 'text'), `${path}.pattern`, 'root ::= ');
+      return inGrammar(() => regexGrammar(textOf(pattern)), `${path}.pattern`);
     case 'grammar':
       return inGrammar(() => mendClasses(textOf(grammar)), `${path}.grammar`);
     case 'const_string':
@@ -51,9 +51,9 @@ function withGrammars(format: unknown, path: string): unknown {
   }
 }
 
-function inGrammar(convert: () => string, path: string, before = ''): unknown {
+function inGrammar(convert: () => string, path: string): unknown {
   try {
-    return { type: 'grammar', grammar: before + convert() };
+    return { type: 'grammar', grammar: convert() };
   } catch (error) {
     if (error instanceof GrammarError) throw new GrammarError(error.message, `${path}${error.path}`);
     throw error;

@@ -1,4 +1,5 @@
 import type { EngineConfig, LogLevel } from '../engine/protocol.js';
+import { GrammarMaker } from '../grammar/index.js';
 import { type EngineClient, type StartEngine, spawnEngine } from './engines/index.js';
 import { resolveModel } from './models/index.js';
 import type { ServingOptions } from './options.js';
@@ -21,6 +22,8 @@ export interface Backend {
   name: string;
   text: ModelText;
   engine: EngineClient;
+  /** Makes grammars over the model's vocabulary. */
+  grammars: GrammarMaker;
 }
 
 const defaultParts: ServingParts = { resolveModel, loadModelText, startEngine: spawnEngine, onLog() {} };
@@ -48,7 +51,7 @@ export async function loadBackend(
   const text = loadModelText(model.path);
   try {
     const engine = await startEngine(engineConfig(options, model.path), { onProgress, onLog, signal });
-    return { name: model.name, text, engine };
+    return { name: model.name, text, engine, grammars: new GrammarMaker(text.tokenizer.vocabulary) };
   } catch (error) {
     text.dispose();
     throw error;

@@ -1,3 +1,4 @@
+import { answerGrammar } from './answer-grammar.js';
 import { createDeployments, type Deployment } from './deployments/index.js';
 import { embedPrompts } from './embedding.js';
 import { toEngineRequest } from './engine-request.js';
@@ -83,9 +84,10 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
     async generate(request, signal) {
       checkReady();
       const { backend, served } = deployments.resolve(request.model);
-      const { engine, text } = backend;
+      const { engine, text, grammars } = backend;
       const { tokenIds, rendered } = encodePrompt(request.prompt, text, engine.info.maxModelLen, request.tools);
-      const engineRequest = toEngineRequest(request, tokenIds, engine.info);
+      const grammar = await answerGrammar(request, { grammars, ...text }, rendered);
+      const engineRequest = toEngineRequest(request, tokenIds, engine.info, grammar);
       const model = { served, engine, tokenizer: text.tokenizer, format: text.format };
       return startGeneration(model, request, engineRequest, rendered, signal);
     },
@@ -124,6 +126,7 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       closing.abort();
       const backend = await loading.catch(() => undefined);
       await backend?.engine.close();
+      backend?.grammars.dispose();
       backend?.text.dispose();
     },
   };

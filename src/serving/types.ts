@@ -35,16 +35,19 @@ export interface ToolUse {
 }
 
 /** What a text has to look like, enforced while it is generated. */
-export type StructuredOutput =
+export type StructuredOutput = (
   | { kind: 'json_object' }
-  /** `param` names the field with the schema, for errors. */
   | { kind: 'json_schema'; schema: boolean | Record<string, unknown>; strict: boolean; param: string }
   | { kind: 'regex'; pattern: string }
   | { kind: 'choice'; choices: readonly string[] }
   /** EBNF with a rule `root`, as XGrammar and llama.cpp's GBNF have it. */
   | { kind: 'grammar'; grammar: string }
   /** A structural tag as XGrammar defines it. */
-  | { kind: 'structural_tag'; tag: Record<string, unknown> };
+  | { kind: 'structural_tag'; tag: Record<string, unknown> }
+) & {
+  /** Names the field that says it, for errors. */
+  param?: string;
+};
 
 export type Prompt =
   | {

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { boundedArray, MAX_ITEMS, refuseFields } from '../openai/schemas.js';
+import { boundedArray } from '../openai/bounded-array.js';
+import { MAX_ITEMS, refuseFields } from '../openai/schemas.js';
 
 /**
  * Anthropic's Messages API on the wire. Fields that no schema names are accepted and ignored (`cache_control` is one:

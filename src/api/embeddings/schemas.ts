@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
+import { boundedArray } from '../openai/bounded-array.js';
 import { CompletionRequest } from '../openai/completion-schemas.js';
-import { boundedArray, MAX_ITEMS } from '../openai/schemas.js';
+import { MAX_ITEMS } from '../openai/schemas.js';
 
 const commonFields = {
   model: z.string().nullish().describe('Name of a served model; left out: the default model.'),

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { boundedArray, MAX_ITEMS, MAX_LOGPROBS, refuseFields } from '../openai/schemas.js';
+import { boundedArray } from '../openai/bounded-array.js';
+import { MAX_ITEMS, MAX_LOGPROBS, refuseFields } from '../openai/schemas.js';
 
 const MAX_STOP_STRINGS = 64;
 const MAX_LOGIT_BIASES = 4096;

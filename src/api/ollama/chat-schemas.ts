@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { boundedArray, MAX_ITEMS, refuseFields } from '../openai/schemas.js';
+import { boundedArray } from '../openai/bounded-array.js';
+import { MAX_ITEMS, refuseFields } from '../openai/schemas.js';
 import { endFields, headFields, ToolCallAnswer } from './answer.js';
 import { generationFields } from './options.js';
 

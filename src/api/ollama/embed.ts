@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ApiContext } from '../context.js';
-import { boundedArray, MAX_ITEMS } from '../openai/schemas.js';
+import { boundedArray } from '../openai/bounded-array.js';
+import { MAX_ITEMS } from '../openai/schemas.js';
 import { ollamaErrors } from './errors.js';
 import { servedName } from './model-name.js';
 

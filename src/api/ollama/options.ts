@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import type { GenerationRequest } from '../../serving/index.js';
-import { boundedArray, MAX_LOGPROBS, refuseFields } from '../openai/schemas.js';
+import { boundedArray } from '../openai/bounded-array.js';
+import { MAX_LOGPROBS, refuseFields } from '../openai/schemas.js';
 
 const MAX_STOP_STRINGS = 64;
 const fixed = 'Accepted, without effect: chosen when the server starts.';

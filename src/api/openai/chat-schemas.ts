@@ -1,14 +1,7 @@
 import { z } from '@hono/zod-openapi';
+import { boundedArray } from './bounded-array.js';
 import { messageSchema } from './message-schemas.js';
-import {
-  boundedArray,
-  commonFields,
-  finishFields,
-  MAX_ITEMS,
-  MAX_LOGPROBS,
-  refuseUnsupported,
-  responseFields,
-} from './schemas.js';
+import { commonFields, finishFields, MAX_ITEMS, MAX_LOGPROBS, refuseUnsupported, responseFields } from './schemas.js';
 import { Tool, ToolChoice } from './tool-schemas.js';
 
 const MAX_TOOLS = 128;

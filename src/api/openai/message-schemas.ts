@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { ChatMessage } from '../../serving/index.js';
-import { boundedArray } from './schemas.js';
+import { boundedArray } from './bounded-array.js';
 
 /** Bounded so that messages times parts stays small; see `boundedArray`. */
 const MAX_CONTENT_PARTS = 128;

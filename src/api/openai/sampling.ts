@@ -1,5 +1,6 @@
 import type { GenerationRequest, SamplingParams } from '../../serving/index.js';
 import type { CommonFields } from './schemas.js';
+import { toStructuredOutput } from './structured-output.js';
 
 /** The part of a generation request that both protocols spell alike. `logprobs` differs and is left to them. */
 export function toGenerationOptions(
@@ -13,6 +14,7 @@ export function toGenerationOptions(
     keepSpecialTokens: body.skip_special_tokens === false,
     priority: body.priority ?? undefined,
     cacheSalt: body.cache_salt ?? undefined,
+    structuredOutput: toStructuredOutput(body),
     sampling: {
       temperature: body.temperature ?? undefined,
       // vLLM once spelled "all tokens" as -1, and clients still do.

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from '@hono/zod-openapi';
+import { boundedArray } from './bounded-array.js';
+import { refuseSeveralForms, structuredOutputFields } from './structured-output.js';
 
 /**
  * What chat completions and completions have in common on the wire: OpenAI's fields under OpenAI's names, and further
@@ -15,23 +17,6 @@ const MAX_STOP_TOKENS = 1024;
 const MAX_LOGIT_BIASES = 4096;
 /** Alternatives per token. */
 export const MAX_LOGPROBS = 20;
-
-/**
- * An array with a bound that holds before its elements are looked at: zod collects an issue for every bad element, and a
- * body of 32 MiB has room for 16 million of them.
- */
-export function boundedArray<T extends z.ZodType>(element: T, bounds: { min?: number; max: number }) {
-  const array = z
-    .array(element)
-    .min(bounds.min ?? 0)
-    .max(bounds.max);
-  return z.preprocess((value, context) => {
-    if (Array.isArray(value) && value.length > bounds.max) {
-      context.addIssue({ code: 'too_big', origin: 'array', maximum: bounds.max, inclusive: true, input: value });
-    }
-    return value;
-  }, array);
-}
 
 const StreamOptions = z.looseObject({
   include_usage: z.boolean().nullish().describe('Send a last chunk with the usage of the whole request.'),
@@ -85,6 +70,8 @@ export const commonFields = {
   skip_special_tokens: z.boolean().nullish().describe('Leave special tokens out of the text (default true).'),
   priority: z.int().nullish().describe('Lower runs earlier.'),
   cache_salt: z.string().min(1).nullish().describe('Share cached prompt prefixes only with requests of this salt.'),
+
+  ...structuredOutputFields,
 };
 
 export type CommonFields = z.infer<z.ZodObject<typeof commonFields>>;
@@ -101,15 +88,9 @@ const commonUnsupported: UnsupportedFields = {
   prompt_logprobs: [],
   truncate_prompt_tokens: [],
   logits_processors: [[]],
-  structured_outputs: [],
-  guided_json: [],
-  guided_regex: [],
-  guided_choice: [],
-  guided_grammar: [],
   return_token_ids: [false],
   return_tokens_as_token_ids: [false],
   spaces_between_special_tokens: [true],
-  response_format: [{ type: 'text' }],
 };
 
 /** For `superRefine` of a request: refuses these fields. */
@@ -130,11 +111,12 @@ export function refuseFields(fields: UnsupportedFields) {
   };
 }
 
-/** For `superRefine` of a request: refuses unsupported fields, and stream options without a stream. */
+/** For `superRefine` of a request: refuses unsupported fields, several forms, and stream options without a stream. */
 export function refuseUnsupported(fields: UnsupportedFields) {
   const refuse = refuseFields({ ...commonUnsupported, ...fields });
   return (body: Record<string, unknown>, context: z.RefinementCtx): void => {
     refuse(body, context);
+    refuseSeveralForms(body, context);
     if (body.stream_options != null && body.stream !== true) {
       context.addIssue({
         code: 'custom',

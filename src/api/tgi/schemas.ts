@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { boundedArray, MAX_LOGPROBS, refuseFields } from '../openai/schemas.js';
+import { boundedArray } from '../openai/bounded-array.js';
+import { MAX_LOGPROBS, refuseFields } from '../openai/schemas.js';
 
 export const MAX_STOP_STRINGS = 64;
 

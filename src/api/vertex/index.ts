@@ -1,7 +1,8 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ApiContext } from '../context.js';
 import { createDispatch } from '../dispatch.js';
-import { boundedArray, errorResponses, refuseFields } from '../openai/schemas.js';
+import { boundedArray } from '../openai/bounded-array.js';
+import { errorResponses, refuseFields } from '../openai/schemas.js';
 import { probe } from '../probe.js';
 import type { Protocol } from '../protocol.js';
 

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { boundedArray } from '../schemas.js';
+import { boundedArray } from '../bounded-array.js';
 
 /** Bounded so that items times parts stays small; see `boundedArray`. */
 const MAX_PARTS = 128;

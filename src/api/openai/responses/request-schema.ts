@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { boundedArray, commonFields, MAX_ITEMS, MAX_LOGPROBS, refuseUnsupported } from '../schemas.js';
+import { boundedArray } from '../bounded-array.js';
+import { commonFields, MAX_ITEMS, MAX_LOGPROBS, refuseUnsupported } from '../schemas.js';
 import { InputItem } from './item-schemas.js';
 
 const MAX_TOOLS = 128;

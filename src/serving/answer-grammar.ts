@@ -1,0 +1,47 @@
+import { type Form, type Grammar, GrammarError, type GrammarMaker } from '../grammar/index.js';
+import { RequestError } from './errors.js';
+import type { OutputFormat, Tokenizer } from './text/index.js';
+import type { GenerationRequest } from './types.js';
+
+/** What grammars of answers are made with. */
+export interface GrammarParts {
+  grammars: GrammarMaker;
+  tokenizer: Tokenizer;
+  format?: OutputFormat;
+}
+
+/**
+ * The grammar of the answer to a request: that of the form it asks for, or else that of tool calls; null when it may be
+ * any text.
+ * @param rendered The prompt of a chat as text.
+ * @throws RequestError naming the field and the place in it
+ */
+export async function answerGrammar(
+  { structuredOutput, tools, prompt }: GenerationRequest,
+  { grammars, tokenizer, format }: GrammarParts,
+  rendered: string,
+): Promise<Grammar | null> {
+  if (structuredOutput !== undefined) {
+    const { param = 'response_format', ...form } = structuredOutput;
+    return await make(grammars, form, [], param);
+  }
+  if (format === undefined || prompt.kind !== 'chat' || tools === undefined) return null;
+  if (tools.choice === 'none' || tools.definitions.length === 0) return null;
+  const tag = { type: 'structural_tag', format: format.toolCallTag(tools, rendered) };
+  const markup = format.markupTokens.flatMap((text) => tokenizer.specialToken(text) ?? []);
+  return await make(grammars, { kind: 'structural_tag', tag }, markup, 'tools');
+}
+
+async function make(
+  grammars: GrammarMaker,
+  form: Form,
+  textTokens: readonly number[],
+  param: string,
+): Promise<Grammar> {
+  try {
+    return await grammars.make(form, textTokens);
+  } catch (error) {
+    if (!(error instanceof GrammarError)) throw error;
+    throw new RequestError(`${param}${error.path}: ${error.message}`, { param: `${param}${error.path}` });
+  }
+}
