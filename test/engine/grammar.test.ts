@@ -1,0 +1,169 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LoadedEngine } from '../../src/engine/load-engine.js';
+import type { EngineRequest, SamplingParams } from '../../src/engine/protocol.js';
+import { jsonSchemaToEbnf } from '../../src/grammar/json-schema.js';
+import { loadLlama } from '../../src/llama/index.js';
+import { engineRequest, pseudoRandomTokens } from '../support/engine-requests.js';
+import { randomModelPath } from '../support/random-model.js';
+import { createRecorder, openEngine, runToEnd, type Transcript } from '../support/run-engine.js';
+
+const PERSON = jsonSchemaToEbnf(
+  {
+    type: 'object',
+    properties: {
+      name: { type: 'string', maxLength: 6 },
+      age: { type: 'integer', minimum: 0, maximum: 130 },
+      kind: { enum: ['user', 'größe', null] },
+    },
+    required: ['name', 'age', 'kind'],
+  },
+  { strict: true },
+);
+const GRAMMARS = [PERSON, 'root ::= [a-z]{3,40}', 'root ::= "yes" | "no" | "perhaps"', 'root ::= ("[" root "]")?'];
+
+let modelPath: string;
+let engine: LoadedEngine;
+let text: (tokens: readonly number[]) => string;
+let vocabSize: number;
+
+beforeAll(async () => {
+  modelPath = await randomModelPath({ type: 'Q8_0', heads: 4, kvHeads: 2 });
+  engine = await openEngine({ modelPath });
+  const { vocab } = loadLlama({ device: 'cpu' }).loadModel(modelPath, { vocabOnly: true });
+  vocabSize = vocab.size;
+  text = (tokens) => Buffer.concat(tokens.map((token) => vocab.pieceBytes(token, false))).toString();
+}, 120_000);
+
+afterAll(() => engine?.dispose());
+
+function constrained(
+  id: string,
+  ebnf: string,
+  sampling: Partial<SamplingParams> = {},
+  rest: Partial<Pick<EngineRequest, 'n'>> = {},
+  prompt = pseudoRandomTokens(20, 3, vocabSize),
+): EngineRequest {
+  const defaults = { temperature: 1, maxTokens: 200, ignoreEos: false, seed: 5 };
+  return engineRequest(id, prompt, {
+    ...rest,
+    grammar: { ebnf, textTokens: [] },
+    sampling: { ...defaults, ...sampling },
+  });
+}
+
+/** Steps until the requests are over, waiting for grammars that are being compiled. */
+async function run(requests: readonly EngineRequest[], loaded = engine): Promise<Map<string, Transcript>> {
+  const recorder = createRecorder();
+  for (const request of requests) loaded.engine.add(request);
+  for (;;) {
+    const computed = loaded.engine.step();
+    recorder.record(loaded.engine.takeEvents());
+    if (computed) continue;
+    if (loaded.engine.stats().waitingRequests + loaded.engine.stats().runningSequences === 0) break;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  recorder.record(loaded.engine.takeEvents());
+  return recorder.transcripts;
+}
+
+describe('a choice with a grammar', () => {
+  it('has the form that the grammar says, and ends when that is complete', async () => {
+    const requests = Array.from({ length: 12 }, (_, seed) => constrained(`p${seed}`, PERSON, { seed }));
+    const transcripts = await run(requests);
+    expect(transcripts.size).toBe(12);
+    for (const { tokens, reason } of transcripts.values()) {
+      expect(reason).toBe('stop');
+      const answer = JSON.parse(text(tokens));
+      expect(Object.keys(answer)).toEqual(['name', 'age', 'kind']);
+      expect(['user', 'größe', null]).toContain(answer.kind);
+      expect(answer.age).toBeGreaterThanOrEqual(0);
+      expect(answer.age).toBeLessThanOrEqual(130);
+    }
+  });
+
+  it('ends in spite of ignoreEos and minTokens, which have nothing else left to take', async () => {
+    const transcripts = await run([constrained('a', 'root ::= "yes"', { ignoreEos: true, minTokens: 50 })]);
+    expect(text(transcripts.get('a/0')!.tokens)).toBe('yes');
+    expect(transcripts.get('a/0')!.reason).toBe('stop');
+  });
+
+  it('goes on to minTokens where the grammar can', async () => {
+    const transcripts = await run([constrained('a', 'root ::= "x"*', { minTokens: 9, temperature: 0 })]);
+    expect(transcripts.get('a/0')!.tokens.length).toBeGreaterThanOrEqual(9);
+    expect(text(transcripts.get('a/0')!.tokens)).toMatch(/^x+$/);
+  });
+
+  it('respects bans by bias, penalties, and log-probabilities are those of all tokens', async () => {
+    const free = await run([{ ...constrained('f', PERSON, { logprobs: 3, temperature: 0 }), grammar: null }]);
+    const bound = await run([constrained('b', PERSON, { logprobs: 3, temperature: 0, repetitionPenalty: 1.3 })]);
+    expect(JSON.parse(text(bound.get('b/0')!.tokens)).age).toBeLessThanOrEqual(130);
+    expect(bound.get('b/0')!.logprobs[0]!.topTokens).toEqual(free.get('f/0')!.logprobs[0]!.topTokens);
+    expect(bound.get('b/0')!.logprobs[0]!.topLogprobs).toEqual(free.get('f/0')!.logprobs[0]!.topLogprobs);
+  });
+
+  it('is rejected when there is no such grammar', async () => {
+    engine.engine.add(constrained('bad', 'root ::= missing'));
+    await expect.poll(() => engine.engine.takeEvents()).toMatchObject([{ type: 'rejected', requestId: 'bad' }]);
+  });
+
+  it('ends with an error when no token can follow', async () => {
+    const recorder = createRecorder();
+    engine.engine.add(constrained('dead', 'root ::= "a" root'.replace('"a" ', '')));
+    await expect
+      .poll(() => {
+        engine.engine.step();
+        recorder.record(engine.engine.takeEvents());
+        return recorder.transcripts.get('dead/0')?.reason;
+      })
+      .toBe('error');
+  });
+
+  it('can be aborted while its grammar is compiled', async () => {
+    engine.engine.add(constrained('gone', `root ::= "${'q'.repeat(50)}"`, {}, { n: 2 }));
+    engine.engine.abort('gone');
+    expect(engine.engine.takeEvents()).toEqual([
+      { type: 'finished', requestId: 'gone', choice: 0, reason: 'abort' },
+      { type: 'finished', requestId: 'gone', choice: 1, reason: 'abort' },
+    ]);
+    await run([constrained('next', 'root ::= "no"')]);
+    expect(engine.engine.hasWork()).toBe(false);
+  });
+});
+
+describe('choices with grammars in a crowd', () => {
+  const samplings: Partial<SamplingParams>[] = [
+    { temperature: 1, seed: 1 },
+    { temperature: 0 },
+    { temperature: 1.4, topP: 0.9, seed: 2, frequencyPenalty: 0.3 },
+  ];
+  const crowd = (): EngineRequest[] =>
+    Array.from({ length: 18 }, (_, i) =>
+      i % 6 === 5
+        ? engineRequest(`r${i}`, pseudoRandomTokens(30 + i, i % 4, vocabSize), { sampling: { maxTokens: 24 } })
+        : constrained(
+            `r${i}`,
+            GRAMMARS[i % GRAMMARS.length]!,
+            { ...samplings[i % samplings.length], maxTokens: 60 },
+            { n: 1 + (i % 3) },
+            pseudoRandomTokens(10 + 9 * i, i % 4, vocabSize),
+          ),
+    );
+
+  it('say what each says alone, also when they are preempted', async () => {
+    const alone = new Map<string, Transcript>();
+    for (const request of crowd()) for (const [key, transcript] of await run([request])) alone.set(key, transcript);
+    const tiny = await openEngine({ modelPath, kvCacheBytes: 0, maxNumSeqs: 16, maxModelLen: 512 });
+    try {
+      expect(await run(crowd(), tiny)).toEqual(alone);
+    } finally {
+      tiny.dispose();
+    }
+    expect(await run(crowd())).toEqual(alone);
+  });
+
+  it('leave choices without a grammar alone', async () => {
+    const request = engineRequest('free', pseudoRandomTokens(30, 2, vocabSize), { sampling: { maxTokens: 24 } });
+    const before = runToEnd(engine, [request]).transcripts.get('free/0');
+    expect((await run([...crowd(), request])).get('free/0')).toEqual(before);
+  });
+});
