@@ -125,3 +125,54 @@ test('a prompt has the same greedy answer in every protocol', async () => {
   const invoked = JSON.parse(await ask('/invocations', { prompt: PROMPT, ...greedy }));
   expect(invoked.choices[0].text).toBe(expected);
 });
+
+test('answers have the form that is asked for, under each protocol’s names', async () => {
+  const schema = {
+    type: 'object',
+    properties: { name: { type: 'string', maxLength: 20 }, age: { type: 'integer', minimum: 0, maximum: 150 } },
+    required: ['name', 'age'],
+    additionalProperties: false,
+  };
+  const matches = (text: string): void => {
+    expect(JSON.parse(text)).toEqual({ name: expect.any(String), age: expect.any(Number) });
+  };
+  const messages = [{ role: 'user', content: 'Describe a person in JSON.' }];
+  const anthropic = { max_tokens: 200, messages, output_config: { format: { type: 'json_schema', schema } } };
+  matches(JSON.parse(await ask('/v1/messages', anthropic)).content[0].text);
+  const ollama = { model: MODEL, messages, format: schema, stream: false, options: { seed: 1 } };
+  matches(JSON.parse(await ask('/api/chat', ollama)).message.content);
+  const llama = { prompt: PROMPT, json_schema: schema, seed: 1, n_predict: 200 };
+  matches(JSON.parse(await ask('/completion', llama)).content);
+  const tgi = { inputs: PROMPT, parameters: { grammar: { type: 'regex', value: '[a-c]{3}-[0-9]{2}' } } };
+  expect(JSON.parse(await ask('/generate', tgi)).generated_text).toMatch(/^[a-c]{3}-\d{2}$/);
+  const gbnf = { prompt: PROMPT, grammar: 'root ::= "yes" | "no"' };
+  expect(JSON.parse(await ask('/completion', gbnf)).content).toMatch(/^(yes|no)$/);
+});
+
+test('a tool that has to be called is called', async () => {
+  const client = new Anthropic({ baseURL: url, apiKey: API_KEY, maxRetries: 0 });
+  const request = {
+    model: MODEL,
+    max_tokens: 200,
+    top_k: 1,
+    messages: [{ role: 'user' as const, content: 'What is the weather in Paris?' }],
+    tools: [
+      {
+        name: 'get_weather',
+        input_schema: {
+          type: 'object' as const,
+          properties: { city: { type: 'string', enum: ['Paris', 'Rome'] } },
+          required: ['city'],
+        },
+      },
+    ],
+    tool_choice: { type: 'tool' as const, name: 'get_weather' },
+  };
+  const whole = await client.messages.create(request);
+  expect(whole.stop_reason).toBe('tool_use');
+  const call = { type: 'tool_use', name: 'get_weather', input: { city: expect.stringMatching(/^(Paris|Rome)$/) } };
+  expect(whole.content.at(-1)).toMatchObject(call);
+  const streamed = await client.messages.stream(request).finalMessage();
+  const withoutIds = (content: readonly object[]) => content.map((block) => ({ ...block, id: '' }));
+  expect(withoutIds(streamed.content)).toEqual(withoutIds(whole.content));
+});
