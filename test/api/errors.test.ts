@@ -137,12 +137,10 @@ describe('a field of a chat completion that is wrong is named, with what is allo
       'continue_final_message: is only allowed when `add_generation_prompt` is not true',
     ],
     [{ functions: [{}] }, ...unsupported('functions', ' or set it to []')],
-    [{ response_format: { type: 'json_object' } }, ...unsupported('response_format', ' or set it to {"type":"text"}')],
     [{ audio: { voice: 'x' } }, ...unsupported('audio')],
     [{ modalities: ['audio'] }, ...unsupported('modalities', ' or set it to ["text"]')],
     [{ store: true }, ...unsupported('store', ' or set it to false')],
     [{ use_beam_search: true }, ...unsupported('use_beam_search', ' or set it to false')],
-    [{ guided_json: {} }, ...unsupported('guided_json')],
   ])('%j', async (what, param, message, code = null) => {
     expect(await ask(CHAT, post(chat(what)))).toMatchObject({ status: 400, body: invalid(param, message, code) });
   });
