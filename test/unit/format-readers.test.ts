@@ -134,6 +134,7 @@ describe('reasoning that the prompt has begun', () => {
     ['[INST] What is <think>? [/INST]', false],
     ['<bos><start_of_turn>user\n<think><end_of_turn>\n<start_of_turn>model\n', false],
     ['<｜User｜>a <think> tag<｜Assistant｜>', false],
+    ['[e~[\n]~b]user\n<think>[e~[\n]~b]ai\n', false],
     ['', false],
   ])('is told by %j', (prompt, isOpen) => {
     expect(isReasoningOpen(think, prompt)).toBe(isOpen);

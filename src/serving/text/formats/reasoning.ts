@@ -11,7 +11,8 @@ export interface ReasoningSyntax {
 }
 
 /** Between any two turns of any template there is one of these. */
-const TURN = /<[|｜][^<>]*[|｜]>|\[\/?INST\]|<\/?s>|<(?:start|end)_of_turn>|<\/?turn\|?>/;
+const TURN =
+  /<[|｜][^<>]*[|｜]>|\[\/?INST\]|\[e~\[|<\/?s>|<seed:[be]os>|<(?:start|end)_of_turn>|<\/?turn\|?>|<\/(?:user|assistant)>/;
 
 /**
  * Whether the prompt has begun the reasoning for the model. Someone may have written the marker in a message: then a
