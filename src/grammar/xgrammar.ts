@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { compileFunction, constants } from 'node:vm';
+import { compileFunction } from 'node:vm';
 import type * as Package from '@mlc-ai/web-xgrammar';
 import { GrammarError } from './grammar-error.js';
 
@@ -24,12 +24,15 @@ export function loadXGrammar(): XGrammar {
   };
   const console = { log() {}, warn: listen, error: listen };
   const exports = {} as typeof Package;
+  // Compiled code cannot import but by an experimental option of Node's, which warns of itself.
+  const source = readFileSync(path, 'utf8').replace(/\bimport\(/g, 'importModule(');
+  const importModule = (specifier: string) => import(specifier);
   const run = compileFunction(
-    readFileSync(path, 'utf8'),
-    ['exports', 'module', 'require', '__filename', 'console', 'globalThis'],
-    { filename: path, importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER },
+    source,
+    ['exports', 'module', 'require', '__filename', 'console', 'globalThis', 'importModule'],
+    { filename: path },
   );
-  run(exports, { exports }, createRequire(path), path, console, {});
+  run(exports, { exports }, createRequire(path), path, console, {}, importModule);
   return {
     api: exports,
     explain(failure) {
