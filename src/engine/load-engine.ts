@@ -28,9 +28,9 @@ export interface LoadedEngine {
 
 /**
  * llama.cpp tells much at level info that nobody asked for, and warns of a KV cache that is longer than one sequence may
- * be, and of one that keeps what lies before a sliding window.
+ * be, of one that keeps what lies before a sliding window, and that pooling is left to us.
  */
-const AS_INTENDED = /possible training context overflow|using full-size SWA cache/;
+const AS_INTENDED = /possible training context overflow|using full-size SWA cache|default pooling_type/;
 
 /**
  * Brings up everything an engine needs, in this process: llama.cpp, the model, and a KV backend that has passed its
