@@ -94,8 +94,10 @@ function valuesOfType(type: string, schema: Schema, document: OpenApiDocument, d
       });
     case 'string':
       return fc.oneof(fc.string({ minLength: 1, maxLength: 12 }), fc.string({ unit: 'grapheme', maxLength: 8 }));
-    case 'integer':
-      return fc.integer(range(schema, 0, 40));
+    case 'integer': {
+      const { min, max } = range(schema, 0, 40);
+      return fc.integer({ min: Math.ceil(min), max: Math.max(Math.ceil(min), Math.floor(max)) });
+    }
     case 'number': {
       const { min, max } = range(schema, 0, 2);
       return fc.double({ min, max, noNaN: true });
