@@ -137,6 +137,27 @@ describe('a field of a chat completion that is wrong is named, with what is allo
       'continue_final_message: is only allowed when `add_generation_prompt` is not true',
     ],
     [{ functions: [{}] }, ...unsupported('functions', ' or set it to []')],
+    [
+      { response_format: { type: 'xml' } },
+      'response_format.type',
+      'response_format.type: must have the type "text", "json_object", "json_schema" or "structural_tag"',
+    ],
+    [
+      { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: 1 } } },
+      'response_format.json_schema.schema',
+      'response_format.json_schema.schema: must be a JSON Schema: an object or a boolean',
+    ],
+    [
+      { response_format: { type: 'json_object' }, guided_regex: 'a' },
+      'guided_regex',
+      'guided_regex: is not allowed together with `response_format`',
+    ],
+    [
+      { structured_outputs: { regex: 'a', choice: ['b'] } },
+      'structured_outputs',
+      'structured_outputs: must have exactly one of json, regex, choice, grammar, json_object, structural_tag',
+    ],
+    [{ guided_json: '{' }, 'guided_json', 'guided_json: must be an object, or the JSON of one'],
     [{ audio: { voice: 'x' } }, ...unsupported('audio')],
     [{ modalities: ['audio'] }, ...unsupported('modalities', ' or set it to ["text"]')],
     [{ store: true }, ...unsupported('store', ' or set it to false')],

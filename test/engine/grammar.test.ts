@@ -19,7 +19,7 @@ const PERSON = jsonSchemaToEbnf(
   },
   { strict: true },
 );
-const GRAMMARS = [PERSON, 'root ::= [a-z]{3,40}', 'root ::= "yes" | "no" | "perhaps"', 'root ::= ("[" root "]")?'];
+const GRAMMARS = [PERSON, 'root ::= [a-z]{50,90}', 'root ::= "yes" | "no" | "perhaps"', 'root ::= ("[" root "]")?'];
 
 let modelPath: string;
 let engine: LoadedEngine;
@@ -143,7 +143,7 @@ describe('choices with grammars in a crowd', () => {
         : constrained(
             `r${i}`,
             GRAMMARS[i % GRAMMARS.length]!,
-            { ...samplings[i % samplings.length], maxTokens: 60 },
+            { ...samplings[i % samplings.length], maxTokens: 100 },
             { n: 1 + (i % 3) },
             pseudoRandomTokens(10 + 9 * i, i % 4, vocabSize),
           ),
@@ -152,9 +152,11 @@ describe('choices with grammars in a crowd', () => {
   it('say what each says alone, also when they are preempted', async () => {
     const alone = new Map<string, Transcript>();
     for (const request of crowd()) for (const [key, transcript] of await run([request])) alone.set(key, transcript);
-    const tiny = await openEngine({ modelPath, kvCacheBytes: 0, maxNumSeqs: 16, maxModelLen: 512 });
+    const kvCacheBytes = Math.ceil((engine.info.kvCacheBytes / engine.info.numBlocks) * 16);
+    const tiny = await openEngine({ modelPath, kvCacheBytes, maxNumBatchedTokens: 64 });
     try {
       expect(await run(crowd(), tiny)).toEqual(alone);
+      expect(tiny.engine.stats().preemptions).toBeGreaterThan(0);
     } finally {
       tiny.dispose();
     }

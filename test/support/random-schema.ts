@@ -83,7 +83,7 @@ const values = fc.oneof(
 const schemas = fc.letrec<Record<'value' | 'object' | 'array' | 'choice' | 'reference', Record<string, unknown>>>(
   (tie) => ({
     value: fc.oneof(
-      { depthSize: 'small', withCrossShrink: true },
+      { maxDepth: 3, depthSize: 'small', withCrossShrink: true },
       { weight: 2, arbitrary: strings },
       { weight: 2, arbitrary: numbers },
       { weight: 2, arbitrary: values },
