@@ -115,7 +115,7 @@ const input = z
 /** What decides the prompt. */
 const promptFields = {
   model: commonFields.model,
-  input: input.describe('A message of the user, or a list of items; needed unless there is a previous response.'),
+  input: input.describe('A message of the user, or a list of items; may be empty behind a previous response.'),
   instructions: z.string().nullish().describe('A system message before all others; not kept for the next response.'),
   previous_response_id: z.string().nullish().describe('A stored response: the conversation goes on behind it.'),
   tools: boundedArray(FunctionTool, { max: MAX_TOOLS }).nullish().describe('Functions that the model may call.'),
@@ -160,6 +160,9 @@ const UNSUPPORTED = {
   moderation: [],
   n: [1],
 };
+
+/** What clients should do. As at OpenAI's, `input` may be left out where there is a previous response. */
+const WITH_INPUT = { required: ['input'] };
 
 type PromptFields = z.infer<z.ZodObject<typeof promptFields>>;
 
@@ -206,7 +209,7 @@ export const ResponsesRequest = z
       });
     }
   })
-  .openapi('ResponsesRequest');
+  .openapi('ResponsesRequest', WITH_INPUT);
 
 export type ResponsesBody = z.infer<typeof ResponsesRequest>;
 
@@ -216,7 +219,7 @@ export const InputTokensRequest = z
   .superRefine(refuseMoved)
   .superRefine(refuseUnsupported(UNSUPPORTED))
   .superRefine(checkPrompt)
-  .openapi('ResponseInputTokensRequest');
+  .openapi('ResponseInputTokensRequest', WITH_INPUT);
 
 export type PromptBody = z.infer<typeof InputTokensRequest>;
 
