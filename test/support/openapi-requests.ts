@@ -19,6 +19,7 @@ export interface FuzzRequest {
 /** An operation that a document describes, with requests that are nearly right. */
 export interface FuzzOperation {
   name: string;
+  hasBody: boolean;
   requests: fc.Arbitrary<FuzzRequest>;
 }
 
@@ -40,6 +41,7 @@ export function fuzzOperations(document: OpenApiDocument): FuzzOperation[] {
       const paths = fc.constantFrom('x', 'default', 'a%2Fb', '%00').map((id) => path.replace(/\{\w+\}/g, id));
       return {
         name: `${method.toUpperCase()} ${path}`,
+        hasBody: schema !== undefined,
         requests: fc.record({ method: fc.constant(method.toUpperCase()), path: paths, body: bodies }),
       };
     }),
