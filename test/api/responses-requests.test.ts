@@ -132,6 +132,10 @@ describe('settings reach the engine', () => {
         },
       },
     ],
+    [
+      { structured_outputs: { choice: ['yes', 'no'] } },
+      { structuredOutput: { kind: 'choice', choices: ['yes', 'no'] } },
+    ],
     [{ tools: [] }, { tools: undefined }],
     [
       { tools: [WEATHER] },
@@ -266,6 +270,11 @@ describe('what is wrong is named, with what is allowed', () => {
     ],
     [{ include: ['x'] }, 'include[0]', expect.stringMatching(/^include\[0\]: must be one of message.output_text/)],
     [{ metadata: { a: 1 } }, 'metadata', expect.stringMatching(/^metadata: must be an object of up to 16 strings/)],
+    [
+      { text: { format: { type: 'json_object' } }, guided_choice: ['a'] },
+      'text.format',
+      'text.format: is not allowed together with another form of the answer',
+    ],
     [{ truncation: 'middle' }, 'truncation', expect.any(String)],
     [
       { background: true },

@@ -8,6 +8,7 @@ import {
   type ToolUse,
 } from '../../../serving/index.js';
 import { toGenerationOptions } from '../sampling.js';
+import { toStructuredOutput } from '../structured-output.js';
 import type { Item } from './item-schemas.js';
 import { toChatMessages } from './messages.js';
 import type { PromptBody, ResponsesBody } from './request-schema.js';
@@ -88,7 +89,7 @@ export function toGenerationRequest(id: string, body: ResponsesBody, prompt: Res
       maxTokens: body.max_output_tokens ?? undefined,
       logprobs: wantsLogprobs(body) ? (body.top_logprobs ?? 0) : null,
     },
-    structuredOutput: toStructuredOutput(body),
+    structuredOutput: fromTextFormat(body) ?? toStructuredOutput(body),
   };
 }
 
@@ -96,7 +97,7 @@ export function wantsLogprobs({ include, top_logprobs }: ResponsesBody): boolean
   return (top_logprobs ?? 0) > 0 || (include?.includes('message.output_text.logprobs') ?? false);
 }
 
-function toStructuredOutput({ text }: ResponsesBody): StructuredOutput | undefined {
+function fromTextFormat({ text }: ResponsesBody): StructuredOutput | undefined {
   const format = text?.format;
   switch (format?.type) {
     case 'json_object':

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { boundedArray } from '../bounded-array.js';
 import { commonFields, MAX_ITEMS, MAX_LOGPROBS, refuseUnsupported } from '../schemas.js';
+import { refuseSeveralForms, structuredOutputFields, toStructuredOutput } from '../structured-output.js';
 import { InputItem } from './item-schemas.js';
 
 const MAX_TOOLS = 128;
@@ -141,6 +142,9 @@ const promptFields = {
 /** Sampling fields of the other protocols; what responses call otherwise is left out. */
 const { n: _n, max_tokens: _maxTokens, stream_options: _streamOptions, user: _user, ...samplingFields } = commonFields;
 
+/** Forms of answers that OpenAI has no names for. */
+const { response_format: _responseFormat, ...formFields } = structuredOutputFields;
+
 /** Chat completions' names of what responses have under another one. */
 const MOVED = {
   messages: 'input',
@@ -169,6 +173,7 @@ type PromptFields = z.infer<z.ZodObject<typeof promptFields>>;
 export const ResponsesRequest = z
   .looseObject({
     ...samplingFields,
+    ...formFields,
     ...promptFields,
     max_output_tokens: z.int().min(1).nullish().describe('Most tokens to generate, reasoning included.'),
     top_logprobs: z
@@ -199,7 +204,13 @@ export const ResponsesRequest = z
   .superRefine(refuseMoved)
   .superRefine(refuseUnsupported(UNSUPPORTED))
   .superRefine(checkPrompt)
+  .superRefine(refuseSeveralForms)
   .superRefine((body, context) => {
+    const format = body.text?.format?.type ?? 'text';
+    if (format !== 'text' && toStructuredOutput(body) !== undefined) {
+      const message = 'is not allowed together with another form of the answer';
+      context.addIssue({ code: 'custom', path: ['text', 'format'], message });
+    }
     if (body.stream_options?.include_obfuscation) {
       context.addIssue({
         code: 'custom',
