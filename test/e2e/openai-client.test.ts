@@ -198,6 +198,36 @@ describe('responses', () => {
     expect(Buffer.from((part.logprobs ?? []).flatMap(({ bytes }) => bytes)).toString()).toBe(part.text);
   });
 
+  test('have the form that is asked for, and call the tools that they must', async () => {
+    const city = { type: 'object', properties: { city: { type: 'string', maxLength: 20 } }, required: ['city'] };
+    const schema = { ...city, additionalProperties: false };
+    const format = { type: 'json_schema' as const, name: 'city', strict: true, schema };
+    const formed = await client.responses.create({
+      ...brief,
+      max_output_tokens: 64,
+      input: 'A city?',
+      text: { format },
+    });
+    expect(JSON.parse(formed.output_text)).toEqual({ city: expect.any(String) });
+
+    const tools = [{ type: 'function' as const, name: 'weather', strict: true, parameters: schema }];
+    const must = { tools, tool_choice: 'required' as const, parallel_tool_calls: false, max_output_tokens: 64 };
+    const whole = await client.responses.create({ ...brief, ...must, input: 'Weather in Bern?' });
+    const call = whole.output.find((item) => item.type === 'function_call');
+    expect(call).toMatchObject({ name: 'weather', status: 'completed' });
+    expect(JSON.parse(call?.arguments ?? '')).toEqual({ city: expect.any(String) });
+    const final = await client.responses.stream({ ...brief, ...must, input: 'Weather in Bern?' }).finalResponse();
+    expect(final.output.find((item) => item.type === 'function_call')?.arguments).toBe(call?.arguments);
+
+    const answer = [{ type: 'function_call_output' as const, call_id: call?.call_id ?? '', output: 'It rains.' }];
+    const after = await client.responses.create({ ...brief, tools, previous_response_id: whole.id, input: answer });
+    expect(after.output_text).not.toBe('');
+
+    const wrong = { ...format, schema: { type: 'nonsense' } };
+    const refused = client.responses.create({ ...brief, input: 'x', text: { format: wrong } });
+    await expect(refused).rejects.toMatchObject({ status: 400, param: expect.stringMatching(/^text\.format\.schema/) });
+  });
+
   test('leave out old turns only when they may', async () => {
     const input = [
       { role: 'user' as const, content: 'word '.repeat(3000) },
