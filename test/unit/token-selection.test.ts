@@ -48,6 +48,18 @@ describe.each(['portable', 'native'])('%s token selection', (name) => {
     );
   });
 
+  it('masks what has no bit', () => {
+    fc.assert(
+      fc.property(logits, fc.infiniteStream(fc.integer()), (values, words) => {
+        const mask = Int32Array.from({ length: Math.ceil(values.length / 32) }, () => words.next().value);
+        const kept = new Float32Array(values.length);
+        selection().mask(values, mask, kept);
+        const expected = values.map((value, i) => ((mask[i >> 5]! >> (i % 32)) & 1 ? value : Number.NEGATIVE_INFINITY));
+        expect(new Uint32Array(kept.buffer)).toEqual(new Uint32Array(expected.buffer));
+      }),
+    );
+  });
+
   it('counts and lists what reaches a value', () => {
     fc.assert(
       fc.property(logits, fc.nat(), (values, pick) => {
