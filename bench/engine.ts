@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { breakdownPart } from './engine/breakdown.js';
 import { costCurvePart } from './engine/cost-curve.js';
+import { grammarPart } from './engine/grammar.js';
 import { invariancePart } from './engine/invariance.js';
 import { operationsPart } from './engine/operations.js';
 import type { Part } from './engine/part.js';
@@ -23,6 +24,7 @@ const PARTS: readonly Part[] = [
   operationsPart,
   invariancePart,
   wastePart,
+  grammarPart,
 ];
 
 const DEFAULT_ROUNDS = 5;
