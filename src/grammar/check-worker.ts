@@ -28,6 +28,7 @@ parentPort!.on('message', async (request: CheckRequest) => {
 async function answer({ form, textTokens }: CheckRequest): Promise<CheckReply> {
   try {
     const ebnf = await formToEbnf(form, xgrammar);
+    if (/\p{Surrogate}/u.test(ebnf)) throw new GrammarError('it has half a character in it: a lone surrogate');
     const compiled = await compiler.compile({ ebnf, textTokens });
     const matcher = await createMatcher(compiled);
     const canBegin = await matcher.fill(new Int32Array(Math.ceil(vocabulary.ends.length / 32)));

@@ -1,4 +1,4 @@
-import { anyOf } from './ebnf.js';
+import { anyOf, type Rules } from './ebnf.js';
 
 /** A number without a bound has up to so many digits, so that no reader of it makes it infinite or rounds it. */
 const DIGITS = 15;
@@ -22,24 +22,27 @@ export function isBounded(bounds: Bounds): boolean {
 }
 
 /** EBNF of the integers within bounds; undefined: there is none. */
-export function integersWithin(bounds: Bounds): string | undefined {
+export function integersWithin(bounds: Bounds, rules: Rules): string | undefined {
   const [low, high] = scaledBounds(bounds, 0);
-  return oneOf(signed(low, high, (from, to) => decimals(from, to, 0)));
+  return oneOf(
+    signed(low, high, (from, to) => decimals(from, to, 0)),
+    rules,
+  );
 }
 
 /** EBNF of the integers within bounds that are multiples of `step`; undefined: there is none, or there are too many. */
-export function multiplesWithin(bounds: Bounds, step: number, most: number): string | undefined {
+export function multiplesWithin(bounds: Bounds, step: number, most: number, rules: Rules): string | undefined {
   const [low, high] = scaledBounds(bounds, 0);
   const unit = BigInt(step);
   const first = ceilDivide(low, unit) * unit;
   if ((high - first) / unit >= BigInt(most) || first > high) return undefined;
   const multiples: Spelling[] = [];
   for (let value = first; value <= high; value += unit) multiples.push([...String(value)]);
-  return oneOf(multiples);
+  return oneOf(multiples, rules);
 }
 
 /** EBNF of decimal numbers within bounds: not all, but nearly, and none beyond. undefined: there is none. */
-export function numbersWithin(bounds: Bounds): string | undefined {
+export function numbersWithin(bounds: Bounds, rules: Rules): string | undefined {
   const written = Object.values(bounds).map((bound) => decimalsOf(bound as number | undefined));
   const isOpen = bounds.exclusiveMinimum !== undefined || bounds.exclusiveMaximum !== undefined;
   const precision = Math.min(MOST_DECIMALS, Math.max(0, ...written) + (isOpen ? 2 : 0));
@@ -52,21 +55,23 @@ export function numbersWithin(bounds: Bounds): string | undefined {
   const [low, high] = scaledBounds(bounds, precision);
   const more = [...(precision === 0 ? ['.'] : []), `[0-9]{1,${DIGITS - precision}}`];
   const longer = signed(low, high, (from, to) => decimals(from, to - 1n, precision));
-  return oneOf([...spellings, ...longer.map((spelling) => [...spelling, ...more])]);
+  return oneOf([...spellings, ...longer.map((spelling) => [...spelling, ...more])], rules);
 }
 
 /** A number's characters: each itself, a range of digits as `2-7`, or further digits as EBNF. */
 type Spelling = string[];
 
 /** EBNF of several spellings, in which no two alternatives begin alike; undefined: there are none. */
-function oneOf(spellings: readonly Spelling[]): string | undefined {
+function oneOf(spellings: readonly Spelling[], rules: Rules): string | undefined {
   if (spellings.length === 0) return undefined;
   const ways: string[] = [];
   const rests = (matches: (character: string) => boolean): Spelling[] =>
     spellings.filter(([first]) => first !== undefined && matches(first)).map((spelling) => spelling.slice(1));
   const sequence = (first: string, after: readonly Spelling[]): string => {
-    const rest = oneOf(after)!;
-    return rest === '""' ? first : `${first} ${rest}`;
+    const rest = oneOf(after, rules)!;
+    if (rest === '""') return first;
+    // Choices within choices are what XGrammar takes for one another.
+    return `${first} ${rest.startsWith('(') ? rules.separate(rest) : rest}`;
   };
   const digits = new Map<string, { first: number; last: number; after: Spelling[] }>();
   for (let value = 0; value < 10; value++) {

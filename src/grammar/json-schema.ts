@@ -224,14 +224,14 @@ class Conversion {
     const step = schema.multipleOf;
     if (step !== undefined && step !== 1) {
       const multiples = Number.isSafeInteger(step)
-        ? multiplesWithin(bounds, Math.abs(step as number), MOST_MULTIPLES)
+        ? multiplesWithin(bounds, Math.abs(step as number), MOST_MULTIPLES, this.separate)
         : undefined;
       if (multiples !== undefined) return multiples;
       this.unenforced(path, 'multipleOf', 'except for up to 1000 integers between a minimum and a maximum');
     }
     const isInteger = type === 'integer' || step === 1;
     if (!isBounded(bounds)) return isInteger ? 'integer' : 'number';
-    const numbers = isInteger ? integersWithin(bounds) : numbersWithin(bounds);
+    const numbers = isInteger ? integersWithin(bounds, this.separate) : numbersWithin(bounds, this.separate);
     if (numbers === undefined) throw new GrammarError('there is no such number', path);
     return numbers;
   }

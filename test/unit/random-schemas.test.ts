@@ -8,7 +8,7 @@ import { walk } from '../support/grammar-walk.js';
 import { randomSchema } from '../support/random-schema.js';
 
 const SCHEMAS = 500;
-const SEED = Number(process.env.QUIRE_SEED ?? Date.now() % 1e9);
+const SEED = Number(process.env.QUIRE_SEED ?? 1);
 
 it(`texts of the grammars of ${SCHEMAS} random schemas are valid (QUIRE_SEED=${SEED})`, async () => {
   const ajv = new Ajv2020({ strict: false, allErrors: true });
