@@ -64,7 +64,7 @@ export class Rules {
   }
 }
 
-/** A string that matches this text. */
+/** A string that matches this text. @throws GrammarError for half a character, which no text has */
 export function literal(text: string): string {
   let escaped = '';
   for (const char of text) escaped += char === '"' ? '\\"' : escapeChar(char);
@@ -88,6 +88,7 @@ export function repeat(element: string, least: number, most: number): string {
 /** Characters that a string or a class can have as they are stand for themselves. */
 function escapeChar(char: string): string {
   const code = char.codePointAt(0)!;
+  if (code >= 0xd800 && code <= 0xdfff) throw new GrammarError('it has half a character in it: a lone surrogate');
   if (code >= 0x20 && code < 0x7f) return char === '\\' ? '\\\\' : char;
   return code <= 0xffff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`;
 }
