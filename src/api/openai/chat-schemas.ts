@@ -1,10 +1,34 @@
 import { z } from '@hono/zod-openapi';
 import { boundedArray } from './bounded-array.js';
 import { messageSchema } from './message-schemas.js';
-import { commonFields, finishFields, MAX_ITEMS, MAX_LOGPROBS, refuseUnsupported, responseFields } from './schemas.js';
+import {
+  commonFields,
+  documentUnsupported,
+  finishFields,
+  MAX_ITEMS,
+  MAX_LOGPROBS,
+  refuseUnsupported,
+  responseFields,
+  type UnsupportedFields,
+} from './schemas.js';
 import { Tool, ToolChoice } from './tool-schemas.js';
 
 const MAX_TOOLS = 128;
+
+const unsupported: UnsupportedFields = {
+  functions: [[]],
+  function_call: ['none', 'auto'],
+  modalities: [['text']],
+  audio: [],
+  prediction: [],
+  moderation: [],
+  web_search_options: [],
+  verbosity: ['medium'],
+  store: [false],
+  echo: [false],
+  add_special_tokens: [false],
+  chat_template: [],
+};
 
 export const ChatCompletionRequest = z
   .looseObject({
@@ -32,27 +56,15 @@ export const ChatCompletionRequest = z
       .enum(['auto', 'none', 'deepseek'])
       .nullish()
       .describe('`none` leaves reasoning, with its markup, in the content (llama-server).'),
-    metadata: z.record(z.string(), z.unknown()).nullish().describe('Accepted, without effect.'),
+    metadata: z
+      .record(z.string(), z.unknown())
+      .nullish()
+      .describe('Accepted, without effect: nothing here depends on it.'),
     service_tier: z.string().nullish().describe('Accepted, without effect: there is one tier, `default`.'),
     prompt_cache_key: z.string().nullish().describe('Accepted, without effect: every prefix is found anyway.'),
-    safety_identifier: z.string().nullish().describe('Accepted, without effect.'),
+    safety_identifier: z.string().nullish().describe('Accepted, without effect: nothing here depends on it.'),
   })
-  .superRefine(
-    refuseUnsupported({
-      functions: [[]],
-      function_call: ['none', 'auto'],
-      modalities: [['text']],
-      audio: [],
-      prediction: [],
-      moderation: [],
-      web_search_options: [],
-      verbosity: ['medium'],
-      store: [false],
-      echo: [false],
-      add_special_tokens: [false],
-      chat_template: [],
-    }),
-  )
+  .superRefine(refuseUnsupported(unsupported))
   .superRefine((body, context) => {
     const refuse = (field: string, message: string): void => {
       context.addIssue({ code: 'custom', path: [field], message });
@@ -72,7 +84,7 @@ export const ChatCompletionRequest = z
     }
     if (new Set(names).size < names.length) refuse('tools', 'must have names that differ');
   })
-  .openapi('ChatCompletionRequest');
+  .openapi('ChatCompletionRequest', documentUnsupported(unsupported));
 
 export type ChatCompletionBody = z.infer<typeof ChatCompletionRequest>;
 

@@ -1,5 +1,14 @@
 import { z } from '@hono/zod-openapi';
-import { commonFields, finishFields, MAX_ITEMS, MAX_LOGPROBS, refuseUnsupported, responseFields } from './schemas.js';
+import {
+  commonFields,
+  documentUnsupported,
+  finishFields,
+  MAX_ITEMS,
+  MAX_LOGPROBS,
+  refuseUnsupported,
+  responseFields,
+  type UnsupportedFields,
+} from './schemas.js';
 
 /** One prompt as text or as token ids, or a list of either. */
 export type WirePrompt = string | string[] | number[] | number[][];
@@ -30,6 +39,8 @@ const PromptField = z
     ],
   });
 
+const unsupported: UnsupportedFields = { add_special_tokens: [true] };
+
 export const CompletionRequest = z
   .looseObject({
     ...commonFields,
@@ -44,7 +55,7 @@ export const CompletionRequest = z
       .describe('Generate so many choices and return the `n` whose tokens are likeliest on average.'),
     logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().describe('Log-probabilities, with this many alternatives.'),
   })
-  .superRefine(refuseUnsupported({ add_special_tokens: [true] }))
+  .superRefine(refuseUnsupported(unsupported))
   .superRefine((body, context) => {
     const refuse = (field: string, message: string): void => {
       context.addIssue({ code: 'custom', path: [field], message, params: { code: 'unsupported_parameter' } });
@@ -62,7 +73,7 @@ export const CompletionRequest = z
     if (body.logprobs != null) refuse('echo', 'together with `logprobs` is not supported by this server');
     if (!isTexts) refuse('echo', 'is not supported by this server for prompts of token ids');
   })
-  .openapi('CompletionRequest');
+  .openapi('CompletionRequest', documentUnsupported(unsupported));
 
 export type CompletionBody = z.infer<typeof CompletionRequest>;
 

@@ -50,7 +50,7 @@ export const commonFields = {
     .describe('Generation ends before the first of these strings.'),
   stream: z.boolean().nullish().describe('Answer with server-sent events while tokens are generated.'),
   stream_options: StreamOptions.nullish(),
-  user: z.string().nullish().describe('Accepted, without effect.'),
+  user: z.string().nullish().describe('Accepted, without effect: nothing here depends on it.'),
 
   temperature: z.number().min(0).max(2).nullish().describe('0 is greedy.'),
   top_p: z.number().gt(0).max(1).nullish().describe('Nucleus sampling mass.'),
@@ -109,6 +109,11 @@ export function refuseFields(fields: UnsupportedFields) {
       });
     }
   };
+}
+
+/** What the OpenAPI document says of them. */
+export function documentUnsupported(fields: UnsupportedFields) {
+  return { 'x-unsupported': { ...commonUnsupported, ...fields } };
 }
 
 /** For `superRefine` of a request: refuses unsupported fields, several forms, and stream options without a stream. */
