@@ -65,13 +65,17 @@ const MOST_RULES = 20_000;
  */
 const SPACE = '"" | " " | "\\n" [ \\t]{0,16}';
 /** No escape of half a surrogate pair, so that each escape is one character. */
-const CHARACTER =
-  '[^\\u0000-\\u001f\\u0022\\u005c] | "\\\\" ([\\u0022\\u005c/bfnrt] | "u" ([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))';
+const PLAIN = '[^\\u0000-\\u001f\\u0022\\u005c]';
+const ESCAPE =
+  '"\\\\" ([\\u0022\\u005c/bfnrt] | "u" ([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))';
+/** What follows a string within JSON. XGrammar then need not try, at each step anew, tokens that begin with its end. */
+const AFTER_STRING = '(=([ \\n\\t]* [,}\\]:]))';
 
 const BASIC_RULES: Readonly<Record<string, string>> = {
   space: SPACE,
-  character: CHARACTER,
-  string: `"\\"" (${CHARACTER})* "\\""`,
+  character: `${PLAIN} | ${ESCAPE}`,
+  string: '"\\"" string_rest',
+  string_rest: `("\\"" | ${PLAIN} string_rest | ${ESCAPE} string_rest) ${AFTER_STRING}`,
   number: ANY_NUMBER,
   integer: ANY_INTEGER,
   boolean: '"true" | "false"',
