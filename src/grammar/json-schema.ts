@@ -66,8 +66,7 @@ const MOST_RULES = 20_000;
 const SPACE = '"" | " " | "\\n" [ \\t]{0,16}';
 /** No escape of half a surrogate pair, so that each escape is one character. */
 const PLAIN = '[^\\u0000-\\u001f\\u0022\\u005c]';
-const ESCAPE =
-  '"\\\\" ([\\u0022\\u005c/bfnrt] | "u" ([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))';
+const ESCAPE = '"\\\\" ([\\u0022\\u005c/bfnrt] | "u" ([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))';
 /** What follows a string within JSON. XGrammar then need not try, at each step anew, tokens that begin with its end. */
 const AFTER_STRING = '(=([ \\n\\t]* [,}\\]:]))';
 
