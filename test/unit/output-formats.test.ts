@@ -70,7 +70,8 @@ for (const { name, template, answers } of RECORDED) {
       });
 
       // Harmony's markup is around all text, and never text itself.
-      it.skipIf(name === 'openai')(`are text where nothing is to be told apart: ${what}`, () => {
+      if (name === 'openai') continue;
+      it(`are text where nothing is to be told apart: ${what}`, () => {
         const options = { promptEnd, tools: [], separateReasoning: false };
         expect(parse(template, answer.split(''), options)).toEqual({ text: answer, reasoning: '', calls: [] });
       });
