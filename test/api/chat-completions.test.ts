@@ -499,3 +499,13 @@ test('a chat can be continued, reason or not, and hears of its tier', async () =
   });
   expect(JSON.parse(text).service_tier).toBe('default');
 });
+
+test('log-probabilities of the prompt come by token id, and not in streams', async () => {
+  const { serving, text } = await answer(chat({ prompt_logprobs: 1 }));
+  expect(serving.requests[0]?.promptLogprobs).toBe(1);
+  expect(JSON.parse(text).prompt_logprobs).toEqual([null, { 1: { logprob: -0.25, rank: 2, decoded_token: 'p' } }]);
+  expect(JSON.parse((await answer(chat())).text)).not.toHaveProperty('prompt_logprobs');
+  const streamed = await answer(chat({ prompt_logprobs: 1, stream: true }));
+  expect(streamed.response.status).toBe(400);
+  expect(JSON.parse(streamed.text).error.param).toBe('prompt_logprobs');
+});

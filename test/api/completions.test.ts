@@ -182,3 +182,9 @@ describe('a streamed completion', () => {
     });
   });
 });
+
+test('log-probabilities of each prompt are in all of its choices', async () => {
+  const { text } = await answer({ prompt: ['a', 'b'], n: 2, prompt_logprobs: 0 });
+  const { choices } = JSON.parse(text);
+  expect(choices.map((choice: { prompt_logprobs: unknown[] }) => choice.prompt_logprobs.length)).toEqual([2, 2, 2, 2]);
+});

@@ -29,6 +29,15 @@ beforeAll(async () => {
 
 afterAll(() => server?.close(0));
 
+test('log-probabilities of a prompt, by token id', async () => {
+  const body = { ...BRIEF, prompt: 'Gravity is a force', max_tokens: 1, prompt_logprobs: 1 };
+  const { choices } = await client.completions.create(body);
+  const [first, ...others] = (choices[0] as unknown as { prompt_logprobs: (object | null)[] }).prompt_logprobs;
+  expect(first).toBeNull();
+  expect(others.length).toBeGreaterThan(2);
+  for (const token of others) expect(Object.values(token!)).toContainEqual(expect.objectContaining({ rank: 1 }));
+});
+
 describe('chat completions', () => {
   test('answer with text and usage', async () => {
     const completion = await client.chat.completions.create({ ...BRIEF, messages: MESSAGES });

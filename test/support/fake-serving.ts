@@ -179,7 +179,8 @@ function startScript(
     model,
     promptTokenIds: new Int32Array(promptTokens),
     events: events(),
-    promptLogprobs: () => undefined,
+    promptLogprobs: () =>
+      request.promptLogprobs === undefined ? undefined : [null, { ...token('p', request.promptLogprobs), rank: 2 }],
     usage: () => ({ promptTokens, cachedTokens: 4, completionTokens, reasoningTokens }),
     abort: () => abort(),
   };

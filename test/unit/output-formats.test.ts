@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { loadXGrammar } from '../../src/grammar/xgrammar.js';
 import { detectOutputFormat } from '../../src/serving/text/formats/index.js';
 import type { OutputParserOptions } from '../../src/serving/text/output-format.js';
 import type { ToolUse } from '../../src/serving/types.js';
 import { RECORDED, TOOLS } from '../support/recorded-answers/index.js';
-import { loadXGrammar } from '../support/xgrammar.js';
 
 interface Answer {
   text: string;
@@ -94,7 +94,7 @@ for (const { name, template, answers } of RECORDED) {
 }
 
 describe('grammars of answers that call tools', () => {
-  const { Grammar, Testings } = loadXGrammar();
+  const { Grammar, Testings } = loadXGrammar().api;
 
   async function accepted(template: string, tools: ToolUse, prompt: string, answers: readonly string[]) {
     const format = detectOutputFormat(template).toolCallTag(tools, prompt);

@@ -5,7 +5,7 @@ import type { ApiContext } from '../context.js';
 import { answerHead } from './answer-head.js';
 import { ChatCompletion, type ChatCompletionBody, ChatCompletionRequest } from './chat-schemas.js';
 import { type ChunkWriter, chunkWriter } from './chunks.js';
-import { toChatLogprobs } from './logprobs.js';
+import { toChatLogprobs, toPromptLogprobs } from './logprobs.js';
 import { toChatMessage } from './message-schemas.js';
 import { toGenerationOptions } from './sampling.js';
 import { errorResponses } from './schemas.js';
@@ -100,6 +100,7 @@ function toTemplateArguments({ reasoning_effort: effort, documents, chat_templat
 
 async function wholeAnswer(submission: Submission, shape: AnswerShape) {
   const choices = await collect(submission);
+  const [prompt] = submission.promptLogprobs();
   return {
     choices: choices.map(({ text, reasoning, toolCalls, tokens, end }) => ({
       index: end.choice,
@@ -114,6 +115,7 @@ async function wholeAnswer(submission: Submission, shape: AnswerShape) {
       ...toChatFinish(end, shape),
     })),
     usage: toWireUsage(submission.usage()),
+    ...(prompt !== undefined && { prompt_logprobs: toPromptLogprobs(prompt) }),
   };
 }
 

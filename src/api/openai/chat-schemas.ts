@@ -7,6 +7,7 @@ import {
   finishFields,
   MAX_ITEMS,
   MAX_LOGPROBS,
+  promptLogprobsField,
   refuseUnsupported,
   responseFields,
   type UnsupportedFields,
@@ -109,6 +110,7 @@ export const ChatCompletion = z
   .object({
     ...responseFields,
     object: z.literal('chat.completion'),
+    prompt_logprobs: promptLogprobsField,
     service_tier: z.literal('default').optional().describe('Where the request has one.'),
     choices: z.array(
       z.object({

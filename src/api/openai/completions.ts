@@ -5,7 +5,7 @@ import type { ApiContext } from '../context.js';
 import { answerHead } from './answer-head.js';
 import { type ChunkWriter, chunkWriter } from './chunks.js';
 import { Completion, type CompletionBody, CompletionRequest, type WirePrompt } from './completion-schemas.js';
-import { toCompletionLogprobs } from './logprobs.js';
+import { toCompletionLogprobs, toPromptLogprobs } from './logprobs.js';
 import { toGenerationOptions } from './sampling.js';
 import { errorResponses } from './schemas.js';
 import { type EventWriter, streamEvents } from './sse.js';
@@ -48,7 +48,13 @@ export function completions(context: ApiContext): OpenAPIHono {
     }
     const choices = bestOf(await collect(submission), body.best_of ?? n, n);
     const usage = toWireUsage(submission.usage());
-    return c.json({ ...head, choices: choices.map(toWireChoice(echoes, withLogprobs)), usage }, 200);
+    const ofPrompts = submission.promptLogprobs().map((tokens) => tokens && toPromptLogprobs(tokens));
+    const toWire = toWireChoice(echoes, withLogprobs);
+    const withPrompts = choices.map((choice, i) => {
+      const prompt = ofPrompts[Math.floor(i / n)];
+      return { ...toWire(choice), ...(prompt !== undefined && { prompt_logprobs: prompt }) };
+    });
+    return c.json({ ...head, choices: withPrompts, usage }, 200);
   });
 }
 

@@ -1,4 +1,4 @@
-import type { GeneratedToken, TokenLogprob } from '../../serving/index.js';
+import type { GeneratedToken, PromptToken, TokenLogprob } from '../../serving/index.js';
 
 /** JSON has no -Infinity; this is what OpenAI and vLLM send for it. */
 const LEAST_LOGPROB = -9999;
@@ -15,6 +15,20 @@ function toWireToken({ token, logprob, bytes }: TokenLogprob) {
 export function toChatLogprobs(tokens: readonly GeneratedToken[]) {
   const content = tokens.map((token) => ({ ...toWireToken(token), top_logprobs: token.top.map(toWireToken) }));
   return { content, refusal: null };
+}
+
+/** vLLM's `prompt_logprobs`: for each token of the prompt, by token id, the likeliest ones and itself; null for the first. */
+export function toPromptLogprobs(tokens: readonly (PromptToken | null)[]) {
+  return tokens.map((token) => {
+    if (token === null) return null;
+    const ranked = [...token.top.map((other, i) => ({ ...other, rank: i + 1 })), token];
+    return Object.fromEntries(
+      ranked.map(({ tokenId, logprob, rank, token: text }) => [
+        tokenId,
+        { logprob: finite(logprob), rank, decoded_token: text },
+      ]),
+    );
+  });
 }
 
 /** `logprobs` of a completion choice or chunk: parallel lists, one entry for each token. */

@@ -14,6 +14,7 @@ export function toGenerationOptions(
     keepSpecialTokens: body.skip_special_tokens === false,
     priority: body.priority ?? undefined,
     cacheSalt: body.cache_salt ?? undefined,
+    promptLogprobs: body.prompt_logprobs ?? undefined,
     structuredOutput: toStructuredOutput(body),
     sampling: {
       temperature: body.temperature ?? undefined,

@@ -64,6 +64,12 @@ export const commonFields = {
   seed: z.int().nullish().describe('The same seed and request give the same answer.'),
 
   min_tokens: z.int().min(0).nullish().describe('No end of text and no stop token before this many tokens.'),
+  prompt_logprobs: z
+    .int()
+    .min(0)
+    .max(MAX_LOGPROBS)
+    .nullish()
+    .describe("Return log-probabilities of the prompt's tokens, with so many alternatives (vLLM)."),
   stop_token_ids: boundedArray(z.int().min(0), { max: MAX_STOP_TOKENS }).nullish(),
   ignore_eos: z.boolean().nullish().describe("Go on after the model's end-of-text token."),
   include_stop_str_in_output: z.boolean().nullish(),
@@ -85,7 +91,6 @@ const commonUnsupported: UnsupportedFields = {
   length_penalty: [1],
   allowed_token_ids: [],
   bad_words: [[]],
-  prompt_logprobs: [],
   truncate_prompt_tokens: [],
   logits_processors: [[]],
   return_token_ids: [false],
@@ -121,6 +126,13 @@ export function refuseUnsupported(fields: UnsupportedFields) {
   const refuse = refuseFields({ ...commonUnsupported, ...fields });
   return (body: Record<string, unknown>, context: z.RefinementCtx): void => {
     refuse(body, context);
+    if (body.prompt_logprobs != null && body.stream === true) {
+      context.addIssue({
+        code: 'custom',
+        path: ['prompt_logprobs'],
+        message: 'is not available when `stream` is true',
+      });
+    }
     refuseSeveralForms(body, context);
     if (body.stream_options != null && body.stream !== true) {
       context.addIssue({
@@ -148,6 +160,11 @@ export const responseFields = {
   system_fingerprint: z.string().describe('Same fingerprint, seed and request: same answer.'),
   usage: TokenUsage,
 };
+
+export const promptLogprobsField = z
+  .array(z.record(z.string(), z.object({ logprob: z.number(), rank: z.int(), decoded_token: z.string() })).nullable())
+  .optional()
+  .describe('By token id, for each token of the prompt; where they were asked for.');
 
 export const finishFields = {
   finish_reason: z.enum(['stop', 'length', 'tool_calls']),

@@ -140,7 +140,14 @@ const promptFields = {
 };
 
 /** Sampling fields of the other protocols; what responses call otherwise is left out. */
-const { n: _n, max_tokens: _maxTokens, stream_options: _streamOptions, user: _user, ...samplingFields } = commonFields;
+const {
+  n: _n,
+  max_tokens: _maxTokens,
+  stream_options: _streamOptions,
+  user: _user,
+  prompt_logprobs: _promptLogprobs,
+  ...samplingFields
+} = commonFields;
 
 /** Forms of answers that OpenAI has no names for. */
 const { response_format: _responseFormat, ...formFields } = structuredOutputFields;
@@ -157,6 +164,7 @@ const MOVED = {
 };
 
 const UNSUPPORTED = {
+  prompt_logprobs: [],
   background: [false],
   conversation: [],
   prompt: [],
