@@ -9,7 +9,7 @@ import { replaceSection } from './report/markdown.js';
 import { runProgram } from './run-program.js';
 import { runAndReport } from './server/run-report.js';
 import { llamaServerTargets, quireTarget } from './server/targets.js';
-import { WORKLOADS, type Workload } from './server/workloads.js';
+import { FORMS, WORKLOADS, type Workload } from './server/workloads.js';
 import { withProgress } from './step-progress.js';
 
 interface Flags {
@@ -47,7 +47,11 @@ async function main(flags: Flags): Promise<void> {
   const model = await withProgress((onProgress) => benchModel(flags.model, onProgress));
   const binary = await withProgress((onProgress) => llamaServer(flags.llamaServer, onProgress));
   const peerModel = flags.peerOriginal ? model.originalPath : model.path;
-  const name = flags.peerOriginal ? `${model.name}, llama-server on the published file` : model.name;
+  const name = [
+    model.name,
+    ...(flags.peerOriginal ? ['llama-server on the published file'] : []),
+    ...(flags.workloads.every((workload) => FORMS.includes(workload)) ? ['answers with a form'] : []),
+  ].join(', ');
   const report = await runAndReport({
     ...flags,
     command: commandLine('npm run bench:peer', process.argv.slice(2)),

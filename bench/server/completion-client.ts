@@ -63,6 +63,8 @@ export function complete(endpoint: Endpoint, request: BenchRequest, now: () => n
     max_tokens: request.maxTokens,
     temperature: 0,
     ignore_eos: true,
+    // llama-server's name of it, which Quire understands as well.
+    json_schema: request.jsonSchema,
     stream: true,
     stream_options: { include_usage: true },
   });

@@ -5,6 +5,8 @@ export interface BenchRequest {
   promptTokenIds: number[];
   /** Exactly this many tokens are generated: end-of-generation tokens are ignored. */
   maxTokens: number;
+  /** What the answer has to look like. */
+  jsonSchema?: object;
 }
 
 /** A fixed mix of requests. `concurrency` is how many of them run at once in a closed loop. */
@@ -99,19 +101,59 @@ export const WORKLOADS: readonly Workload[] = [
   },
 ];
 
+/** A list that takes more tokens than there are, of strings, numbers, choices and nested objects. */
+const RECORDS = {
+  type: 'array',
+  minItems: 20,
+  items: {
+    type: 'object',
+    properties: {
+      name: { type: 'string' },
+      kind: { enum: ['user', 'group', 'guest'] },
+      age: { type: 'integer', minimum: 0, maximum: 130 },
+      address: { type: 'object', properties: { street: { type: 'string' } }, required: ['street'] },
+    },
+    required: ['name', 'kind', 'age', 'address'],
+  },
+};
+
+const short = uniform(32, 64);
+
+/** What it costs that answers have a form. */
+export const FORMS: readonly Workload[] = [
+  {
+    id: 'F0',
+    title: 'any text: 32 tokens in, 64 tokens out',
+    requests: 32,
+    concurrency: 16,
+    longestRequest: 32 + 64,
+    generate: short,
+  },
+  {
+    id: 'F1',
+    title: 'the same, but JSON of a schema',
+    requests: 32,
+    concurrency: 16,
+    longestRequest: 32 + 64,
+    generate: (count, random) => short(count, random).map((request) => ({ ...request, jsonSchema: RECORDS })),
+  },
+];
+
+const ALL: readonly Workload[] = [...WORKLOADS, ...FORMS];
+
 /**
- * Workloads by id in the order of {@link WORKLOADS}; `W4` means both of its parts.
+ * Workloads by id in the order of {@link WORKLOADS}, then {@link FORMS}; `W4` means both of its parts.
  *
  * @throws RangeError naming the ids that exist.
  */
 export function selectWorkloads(ids: readonly string[]): Workload[] {
   const matches = (workload: Workload, id: string) => workload.id.toLowerCase().startsWith(id.toLowerCase());
-  const unknown = ids.find((id) => id === '' || !WORKLOADS.some((workload) => matches(workload, id)));
+  const unknown = ids.find((id) => id === '' || !ALL.some((workload) => matches(workload, id)));
   if (unknown !== undefined) {
-    const known = WORKLOADS.map((workload) => workload.id).join(', ');
+    const known = ALL.map((workload) => workload.id).join(', ');
     throw new RangeError(`no workload is called "${unknown}"; there are ${known}`);
   }
-  return WORKLOADS.filter((workload) => ids.some((id) => matches(workload, id)));
+  return ALL.filter((workload) => ids.some((id) => matches(workload, id)));
 }
 
 /**

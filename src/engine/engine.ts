@@ -20,6 +20,7 @@ import type {
   SamplingParams,
 } from './protocol.js';
 import { countToken, createHistory, Sampler, type TokenHistory } from './sampler.js';
+import { TokenRules } from './token-rules.js';
 
 export interface EngineOptions extends SchedulerOptions {
   executor: Pick<Executor, 'run' | 'logits'>;
@@ -50,6 +51,7 @@ export class Engine {
   /** By request: who reads the rows of its prompt, if anybody. */
   private readonly readers = new Map<string, Pooler | PromptScorer>();
   private readonly histories = new WeakMap<Sequence, TokenHistory>();
+  private readonly rules = new WeakMap<Sequence, TokenRules>();
   private events: EngineEvent[] = [];
   private readonly totals = { steps: 0, promptTokensComputed: 0, generatedTokens: 0, decodeMs: 0, stepMs: 0 };
 
@@ -247,6 +249,8 @@ export class Engine {
       if (isFirst) {
         const history = createHistory(request.sampling, request.promptTokenIds);
         if (history) this.histories.set(choice, history);
+        const rules = TokenRules.of(request.sampling, this.options.vocabSize);
+        if (rules) this.rules.set(choice, rules);
       }
       this.advance(choice, request, logits);
     }
@@ -257,21 +261,25 @@ export class Engine {
     const { masks } = this.options;
     const generated = sequence.tokens.length - sequence.promptLength;
     const history = this.histories.get(sequence);
+    const rules = this.rules.get(sequence);
     const { choice } = sequence;
-    const allowed = request.grammar === null ? undefined : masks.next(requestId, choice);
-    if (request.grammar !== null && allowed === undefined) {
+    const inGrammar = request.grammar === null ? undefined : masks.next(requestId, choice);
+    if (request.grammar !== null && inGrammar === undefined) {
       this.finish(sequence, 'error');
       return;
     }
+    const tooEarly = generated < sampling.minTokens ? this.endingTokens(sampling) : [];
+    const { allowed, banned } = rules?.next(inGrammar) ?? { allowed: inGrammar, banned: [] };
     const token = this.sampler.sample(logits, {
       sampling,
       history,
-      banned: generated < sampling.minTokens ? this.endingTokens(sampling) : [],
+      banned: banned.length === 0 ? tooEarly : [...tooEarly, ...banned],
       ...(allowed && { allowed }),
       choice,
       position: sequence.tokens.length,
     });
     if (history) countToken(history, token);
+    rules?.count(token);
     this.scheduler.append(sequence, token);
     this.totals.generatedTokens++;
     const logprobs =
@@ -280,7 +288,7 @@ export class Engine {
 
     if (this.ends(token, request)) this.finish(sequence, 'stop', token);
     else if (generated + 1 === sampling.maxTokens) this.finish(sequence, 'length');
-    else if (allowed) masks.accept(requestId, choice, token);
+    else if (inGrammar) masks.accept(requestId, choice, token);
   }
 
   private finish(sequence: Sequence, reason: FinishReason, stopToken?: number): void {

@@ -9,7 +9,7 @@ import type { Grammar } from '../grammar/index.js';
 
 export type { Grammar };
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /**
  * Most sequences that an engine runs at once: a step gives every sequence an id of its own, llama.cpp has 256 of them,
@@ -49,6 +49,23 @@ export interface SamplingParams {
   stopTokenIds: readonly number[];
   /** null: no log-probabilities; k ≥ 0: the chosen token's and the k likeliest alternatives'. */
   logprobs: number | null;
+  /** The only tokens that can be chosen; null: all. */
+  allowedTokenIds: readonly number[] | null;
+  /** Sequences of tokens that are never generated: where all but its last token stand, the last one is not chosen. */
+  badWords: ReadonlyArray<readonly number[]>;
+  /** null: the model may think as long as it likes. */
+  thinking: ThinkingBudget | null;
+}
+
+/** How long a model may think before it answers. */
+export interface ThinkingBudget {
+  /** What begins and ends its thinking. */
+  open: readonly number[];
+  close: readonly number[];
+  /** The prompt has begun it. */
+  isOpen: boolean;
+  /** After so many tokens, `close` is generated whatever the model says; a grammar goes before that. */
+  tokens: number;
 }
 
 /** One prompt and `n` independent continuations of it. */

@@ -1,5 +1,6 @@
 import type { GrammarSource } from './compiler.js';
 import type { Form } from './form.js';
+import type { GrammarText } from './grammar.js';
 import type { PackedVocabulary } from './vocabulary.js';
 
 /** To the worker that makes grammars of what clients ask for. */
@@ -10,4 +11,4 @@ export interface CheckRequest {
   vocabulary?: PackedVocabulary;
 }
 
-export type CheckReply = { ebnf: string } | { message: string; path: string } | { fault: string };
+export type CheckReply = { text: GrammarText } | { message: string; path: string } | { fault: string };

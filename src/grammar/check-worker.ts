@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { CheckReply, CheckRequest } from './check-messages.js';
 import { Compiler } from './compiler.js';
-import { formToEbnf } from './form.js';
+import { formToGrammar } from './form.js';
 import { GrammarError } from './grammar-error.js';
 import { matchersFor } from './matcher.js';
 import type { PackedVocabulary } from './vocabulary.js';
@@ -27,15 +27,16 @@ parentPort!.on('message', async (request: CheckRequest) => {
 
 async function answer({ form, textTokens }: CheckRequest): Promise<CheckReply> {
   try {
-    const ebnf = await formToEbnf(form, xgrammar);
+    const text = await formToGrammar(form, xgrammar);
+    const { ebnf, lengths } = text;
     if (/\p{Surrogate}/u.test(ebnf)) throw new GrammarError('it has half a character in it: a lone surrogate');
     const compiled = await compiler.compile({ ebnf, textTokens });
-    const matcher = await createMatcher(compiled);
+    const matcher = await createMatcher(compiled, lengths);
     const canBegin = await matcher.fill(new Int32Array(Math.ceil(vocabulary.ends.length / 32)));
     matcher.dispose();
     compiled.dispose();
     if (!canBegin) throw new GrammarError('there is no text that satisfies it');
-    return { ebnf };
+    return { text };
   } catch (failure) {
     const error = xgrammar.explain(failure);
     const isFault = !(error instanceof GrammarError);

@@ -1,6 +1,7 @@
 import type { CompiledGrammar, GrammarCompiler } from '@mlc-ai/web-xgrammar';
 import type { Grammar } from './grammar.js';
-import { byteLevelTokens, type PackedVocabulary } from './vocabulary.js';
+import { SYMBOL_TEXTS } from './length-symbols.js';
+import { byteLevelText, byteLevelTokens, type PackedVocabulary } from './vocabulary.js';
 import type { XGrammar } from './xgrammar.js';
 
 /** A grammar, and the bytes of the special tokens that are text in it. */
@@ -8,7 +9,7 @@ export interface GrammarSource extends Omit<Grammar, 'textTokens'> {
   textTokens: ReadonlyArray<readonly [token: number, bytes: Uint8Array]>;
 }
 
-/** Compiles grammars for one vocabulary. */
+/** Compiles grammars for one vocabulary, and for {@link SYMBOL_TEXTS}, which follow on its tokens. */
 export class Compiler {
   private readonly xgrammar: XGrammar;
   private readonly vocabulary: PackedVocabulary;
@@ -24,7 +25,7 @@ export class Compiler {
    * To be disposed of by the caller.
    * @throws GrammarError when it is not a grammar
    */
-  async compile({ ebnf, textTokens }: GrammarSource): Promise<CompiledGrammar> {
+  async compile({ ebnf, textTokens }: Omit<GrammarSource, 'lengths'>): Promise<CompiledGrammar> {
     const { Grammar } = this.xgrammar.api;
     try {
       const grammar = await Grammar.fromEBNF(ebnf);
@@ -43,9 +44,10 @@ export class Compiler {
     const known = this.compilers.get(key);
     if (known !== undefined) return known;
     const { TokenizerInfo, GrammarCompiler } = this.xgrammar.api;
-    const { ends, endTokens } = this.vocabulary;
-    const tokens = byteLevelTokens(this.vocabulary, new Map(textTokens));
-    const made = TokenizerInfo.createTokenizerInfo(tokens, 'byte_level', false, ends.length, [...endTokens]).then(
+    const { endTokens } = this.vocabulary;
+    const symbols = SYMBOL_TEXTS.map((text) => byteLevelText(Buffer.from(text)));
+    const tokens = [...byteLevelTokens(this.vocabulary, new Map(textTokens)), ...symbols];
+    const made = TokenizerInfo.createTokenizerInfo(tokens, 'byte_level', false, tokens.length, [...endTokens]).then(
       // Compiled grammars are kept by whoever asks for them.
       (info) => GrammarCompiler.createGrammarCompiler(info, false),
     );

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
 import type { CheckReply, CheckRequest } from './check-messages.js';
 import type { Form } from './form.js';
-import type { Grammar } from './grammar.js';
+import type { Grammar, GrammarText } from './grammar.js';
 import { GrammarError } from './grammar-error.js';
 import { packVocabulary, type Vocabulary } from './vocabulary.js';
 import { workerEntry } from './worker-entry.js';
@@ -21,7 +21,7 @@ const REMEMBERED = 32 * 1024 * 1024;
 
 interface Job {
   request: CheckRequest;
-  resolve(ebnf: string): void;
+  resolve(text: GrammarText): void;
   reject(error: Error): void;
 }
 
@@ -32,9 +32,9 @@ interface Job {
 export class GrammarMaker {
   private readonly vocabulary: Vocabulary;
   private readonly timeLimitMs: number;
-  private readonly made = new LRUCache<string, string>({
+  private readonly made = new LRUCache<string, GrammarText>({
     maxSize: REMEMBERED,
-    sizeCalculation: (ebnf, key) => ebnf.length + key.length,
+    sizeCalculation: ({ ebnf }, key) => ebnf.length + key.length,
   });
   private readonly waiting: Job[] = [];
   private running: Job | undefined;
@@ -55,16 +55,16 @@ export class GrammarMaker {
     if (key.length > LONGEST_FORM) {
       throw new GrammarError(`it is too long: ${key.length} of at most ${LONGEST_FORM} characters`);
     }
-    let ebnf = this.made.get(key);
-    if (ebnf === undefined) {
+    let text = this.made.get(key);
+    if (text === undefined) {
       const bytes = textTokens.map((token) => [token, this.vocabulary.pieceBytes(token, true)] as const);
-      ebnf = await new Promise<string>((resolve, reject) => {
+      text = await new Promise<GrammarText>((resolve, reject) => {
         this.waiting.push({ request: { form, textTokens: bytes }, resolve, reject });
         this.next();
       });
-      this.made.set(key, ebnf);
+      this.made.set(key, text);
     }
-    return { ebnf, textTokens };
+    return { ...text, textTokens };
   }
 
   dispose(): void {
@@ -107,8 +107,8 @@ export class GrammarMaker {
     clearTimeout(this.timer);
     if ('message' in reply) job?.reject(new GrammarError(reply.message, reply.path));
     else if ('fault' in reply) job?.reject(new GrammarError(`it is more than can be handled: ${reply.fault}`));
-    else if (reply.ebnf.length > LONGEST_GRAMMAR) job?.reject(new GrammarError('it is too large'));
-    else job?.resolve(reply.ebnf);
+    else if (reply.text.ebnf.length > LONGEST_GRAMMAR) job?.reject(new GrammarError('it is too large'));
+    else job?.resolve(reply.text);
     this.next();
   }
 

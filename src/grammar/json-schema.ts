@@ -1,5 +1,6 @@
 import { charClass, charSetOf } from './char-set.js';
 import { anyOf, asciiClass, literal, Rules, repeat } from './ebnf.js';
+import type { GrammarText } from './grammar.js';
 import { GrammarError } from './grammar-error.js';
 import { FORMATS } from './json-format.js';
 import {
@@ -11,12 +12,15 @@ import {
   multiplesWithin,
   numbersWithin,
 } from './json-number.js';
+import { LengthSymbols } from './length-symbols.js';
 import { regexToEbnf } from './regex.js';
 import { ANNOTATIONS, type MergeHooks, merge, type Schema, type SchemaObject } from './schema-merge.js';
 
 export interface JsonSchemaOptions {
   /** Refuse what cannot be enforced, instead of leaving it out. */
   strict: boolean;
+  /** Receives the lengths of strings. */
+  symbols: LengthSymbols;
 }
 
 /**
@@ -28,13 +32,19 @@ export interface JsonSchemaOptions {
  *
  * @throws GrammarError with the path of what is wrong, cannot be satisfied, or cannot be enforced
  */
-export function jsonSchemaToEbnf(schema: unknown, { strict }: JsonSchemaOptions): string {
+export function jsonSchemaToEbnf(schema: unknown, options: JsonSchemaOptions): string {
   try {
-    return new Conversion(schema as Schema, strict).grammar();
+    return new Conversion(schema as Schema, options).grammar();
   } catch (error) {
     if (error instanceof RangeError) throw new GrammarError('the schema is nested too deeply');
     throw error;
   }
+}
+
+/** The grammar of JSON texts that are valid under a schema. @throws GrammarError as {@link jsonSchemaToEbnf} does */
+export function jsonSchemaGrammar(schema: unknown, { strict }: { strict: boolean }): GrammarText {
+  const symbols = new LengthSymbols();
+  return { ebnf: jsonSchemaToEbnf(schema, { strict, symbols }), lengths: symbols.bounds };
 }
 
 const TYPES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] as const;
@@ -88,6 +98,7 @@ const BASIC_RULES: Readonly<Record<string, string>> = {
 class Conversion {
   private readonly root: Schema;
   private readonly strict: boolean;
+  private readonly symbols: LengthSymbols;
   private readonly rules: string[] = [];
   private readonly separate = new Rules();
   /** Rules of schemas that were met before, by their JSON. */
@@ -97,9 +108,10 @@ class Conversion {
     unenforced: (path, keyword, why) => this.unenforced(path, keyword, why),
   };
 
-  constructor(root: Schema, strict: boolean) {
+  constructor(root: Schema, { strict, symbols }: JsonSchemaOptions) {
     this.root = root;
     this.strict = strict;
+    this.symbols = symbols;
   }
 
   grammar(): string {
@@ -263,7 +275,9 @@ class Conversion {
       }
     }
     if (least === 0 && most === Number.POSITIVE_INFINITY) return 'string';
-    return `"\\"" ${repeat('character', least, most)} "\\""`;
+    const symbol = this.symbols.symbolFor({ least, most });
+    if (symbol === undefined) return `"\\"" ${repeat('character', least, most)} "\\""`;
+    return least === 0 ? `"\\"" (${symbol} "\\"" | "\\"")` : `"\\"" ${symbol} "\\""`;
   }
 
   /** Content of strings that match; undefined when that cannot be enforced. */

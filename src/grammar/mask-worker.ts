@@ -59,7 +59,7 @@ async function open({ id, grammar, masks }: Extract<MaskRequest, { type: 'open' 
   try {
     const ready = await compile(grammar);
     for (const shared of masks) {
-      choices.push({ matcher: await createMatcher(ready), ...openMask(shared) });
+      choices.push({ matcher: await createMatcher(ready, grammar.lengths), ...openMask(shared) });
     }
     requests.set(id, choices);
     for (const choice of choices) await fill(choice);

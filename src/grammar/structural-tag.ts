@@ -1,22 +1,34 @@
 import { mendClasses, renameToRoot } from './ebnf-text.js';
+import type { GrammarText } from './grammar.js';
 import { GrammarError } from './grammar-error.js';
 import { jsonSchemaToEbnf } from './json-schema.js';
+import { LengthSymbols } from './length-symbols.js';
 import { regexGrammar } from './regex.js';
+import { FORM_SLOT } from './structural-tag-format.js';
 import type { XGrammar } from './xgrammar.js';
 
 /**
- * EBNF of a structural tag: free text with tags whose contents have a form. XGrammar converts it, but for the schemas
+ * The grammar of a structural tag: free text with tags whose contents have a form. XGrammar converts it, but for the schemas
  * and regular expressions in it, which are ours.
  * @param format of the tag, as XGrammar defines it
+ * @param form What FORM_SLOT stands for.
  * @throws GrammarError
  */
-export async function structuralTagToEbnf(format: unknown, xgrammar: XGrammar): Promise<string> {
-  const structuralTag = { type: 'structural_tag', format: withGrammars(format, '.format') };
+export async function structuralTagGrammar(
+  format: unknown,
+  xgrammar: XGrammar,
+  form?: GrammarText,
+): Promise<GrammarText> {
+  const symbols = new LengthSymbols(form?.lengths);
+  const structuralTag = {
+    type: 'structural_tag',
+    format: withGrammars(format, { symbols, form: form?.ebnf }, '.format'),
+  };
   try {
     const grammar = await xgrammar.api.Grammar.fromStructuralTag(structuralTag as Record<string, unknown>);
     const ebnf = grammar.toString().trim();
     grammar.dispose();
-    return mendClasses(renameToRoot(ebnf, lastRule(ebnf)));
+    return { ebnf: mendClasses(renameToRoot(ebnf, lastRule(ebnf))), lengths: symbols.bounds };
   } catch (error) {
     throw xgrammar.explain(error);
   }
@@ -30,23 +42,33 @@ function lastRule(ebnf: string): string {
   return name;
 }
 
+interface Contents {
+  symbols: LengthSymbols;
+  /** EBNF of what FORM_SLOT stands for. */
+  form?: string;
+}
+
 /** The format with each schema and regular expression replaced by its grammar. */
-function withGrammars(format: unknown, path: string): unknown {
-  if (Array.isArray(format)) return format.map((part, i) => withGrammars(part, `${path}[${i}]`));
+function withGrammars(format: unknown, contents: Contents, path: string): unknown {
+  if (Array.isArray(format)) return format.map((part, i) => withGrammars(part, contents, `${path}[${i}]`));
   if (typeof format !== 'object' || format === null) return format;
   const { type, json_schema, pattern, grammar } = format as Record<string, unknown>;
   switch (type) {
     case 'json_schema':
-      return inGrammar(() => jsonSchemaToEbnf(json_schema ?? true, { strict: false }), `${path}.json_schema`);
+      return inGrammar(
+        () => jsonSchemaToEbnf(json_schema ?? true, { strict: false, symbols: contents.symbols }),
+        `${path}.json_schema`,
+      );
     case 'regex':
       return inGrammar(() => regexGrammar(textOf(pattern)), `${path}.pattern`);
     case 'grammar':
+      if (grammar === FORM_SLOT.grammar && contents.form !== undefined) return { type, grammar: contents.form };
       return inGrammar(() => mendClasses(textOf(grammar)), `${path}.grammar`);
     case 'const_string':
       return format;
     default:
       return Object.fromEntries(
-        Object.entries(format).map(([key, part]) => [key, withGrammars(part, `${path}.${key}`)]),
+        Object.entries(format).map(([key, part]) => [key, withGrammars(part, contents, `${path}.${key}`)]),
       );
   }
 }

@@ -50,11 +50,14 @@ export function byteLevelTokens(
 ): string[] {
   return Array.from(ends, (end, token) => {
     const piece = texts.get(token) ?? bytes.subarray(token === 0 ? 0 : ends[token - 1], end);
-    let text = '';
-    if (!mayBeUtf8(piece)) return text;
-    for (const byte of piece) text += BYTE_SYMBOLS[byte];
-    return text;
+    return mayBeUtf8(piece) ? byteLevelText(piece) : '';
   });
+}
+
+export function byteLevelText(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += BYTE_SYMBOLS[byte];
+  return text;
 }
 
 /** Printable Latin-1 stands for itself; the other bytes, in order, for the characters from U+0100. */

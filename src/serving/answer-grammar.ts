@@ -1,4 +1,4 @@
-import { type Form, type Grammar, GrammarError, type GrammarMaker } from '../grammar/index.js';
+import { FORM_SLOT, type Form, type Grammar, GrammarError, type GrammarMaker } from '../grammar/index.js';
 import { RequestError } from './errors.js';
 import type { OutputFormat, Tokenizer } from './text/index.js';
 import type { GenerationRequest } from './types.js';
@@ -11,8 +11,8 @@ export interface GrammarParts {
 }
 
 /**
- * The grammar of the answer to a request: that of the form it asks for, or else that of tool calls; null when it may be
- * any text.
+ * The grammar of the answer to a request: that of the form it asks for, behind the reasoning of a model that thinks, or
+ * else that of tool calls; null when it may be any text.
  * @param rendered The prompt of a chat as text.
  * @throws RequestError naming the field and the place in it
  */
@@ -21,14 +21,16 @@ export async function answerGrammar(
   { grammars, tokenizer, format }: GrammarParts,
   rendered: string,
 ): Promise<Grammar | null> {
+  const markup = (format?.markupTokens ?? []).flatMap((text) => tokenizer.specialToken(text) ?? []);
   if (structuredOutput !== undefined) {
     const { param = 'response_format', ...form } = structuredOutput;
-    return await make(grammars, form, [], param);
+    const around = prompt.kind === 'chat' ? format?.formTag(FORM_SLOT, rendered) : undefined;
+    if (around === undefined || around === FORM_SLOT) return await make(grammars, form, [], param);
+    return await make(grammars, { kind: 'within', form, tag: { format: around } }, markup, param);
   }
   if (format === undefined || prompt.kind !== 'chat' || tools === undefined) return null;
   if (tools.choice === 'none' || tools.definitions.length === 0) return null;
   const tag = { type: 'structural_tag', format: format.toolCallTag(tools, rendered) };
-  const markup = format.markupTokens.flatMap((text) => tokenizer.specialToken(text) ?? []);
   return await make(grammars, { kind: 'structural_tag', tag }, markup, 'tools');
 }
 

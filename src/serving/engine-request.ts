@@ -114,6 +114,10 @@ function checkSampling(sampling: SamplingParams, vocabSize: number): void {
     );
   }
   checkTokenIds(sampling.stopTokenIds, vocabSize, 'stop_token_ids');
+  checkTokenIds(sampling.allowedTokenIds ?? [], vocabSize, 'allowed_token_ids');
+  if (sampling.allowedTokenIds?.length === 0) {
+    throw new RequestError('allowed_token_ids must not be empty.', { param: 'allowed_token_ids' });
+  }
   checkTokenIds(
     sampling.logitBias.map(([token]) => token),
     vocabSize,

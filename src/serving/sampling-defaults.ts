@@ -18,4 +18,7 @@ export const defaultSampling = {
   ignoreEos: false,
   stopTokenIds: [],
   logprobs: null,
+  allowedTokenIds: null,
+  badWords: [],
+  thinking: null,
 } as const satisfies Omit<SamplingParams, 'seed' | 'maxTokens'>;

@@ -8,6 +8,7 @@ import { type Backend, loadBackend, type ServingParts } from './load-backend.js'
 import { parseServingOptions, type ServingOptions, type ServingOptionsInput } from './options.js';
 import { decodeTokens, encodePrompt } from './text/index.js';
 import { checkTokenIds } from './token-ids.js';
+import { tokenRules } from './token-rules.js';
 import type { Serving, ServingState } from './types.js';
 
 /** A serving that may still be loading. */
@@ -87,7 +88,8 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       const { engine, text, grammars } = backend;
       const { tokenIds, rendered } = encodePrompt(request.prompt, text, engine.info.maxModelLen, request.tools);
       const grammar = await answerGrammar(request, { grammars, ...text }, rendered);
-      const engineRequest = toEngineRequest(request, tokenIds, engine.info, grammar);
+      const sampling = tokenRules(request, text, rendered);
+      const engineRequest = toEngineRequest({ ...request, sampling }, tokenIds, engine.info, grammar);
       const model = { served, engine, tokenizer: text.tokenizer, format: text.format };
       return startGeneration(model, request, engineRequest, rendered, signal);
     },

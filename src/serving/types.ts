@@ -93,6 +93,10 @@ export interface GenerationRequest {
   structuredOutput?: StructuredOutput;
   /** Log-probabilities of the prompt's tokens, with so many alternatives each: {@link Generation.promptLogprobs}. */
   promptLogprobs?: number;
+  /** Texts that are never generated. */
+  badWords?: readonly string[];
+  /** For a chat: most tokens that the model thinks for before it answers. */
+  thinkingBudget?: number;
   /** For a chat: tools that its template tells the model of, and how calls of them are found in the answer. */
   tools?: ToolUse;
   /** For a chat: give out what the model thinks apart from its answer; default true. */

@@ -233,6 +233,7 @@ describe('what serving is asked for', () => {
           parallel: false,
         },
         stop: ['END'],
+        thinkingBudget: 32,
         structuredOutput: {
           kind: 'json_schema',
           schema: { type: 'object' },

@@ -188,3 +188,84 @@ test('log-probabilities of each prompt are in all of its choices', async () => {
   const { choices } = JSON.parse(text);
   expect(choices.map((choice: { prompt_logprobs: unknown[] }) => choice.prompt_logprobs.length)).toEqual([2, 2, 2, 2]);
 });
+
+describe('the prompt in a completion', () => {
+  /** As the fake has it: two tokens, of which the first has no log-probability. */
+  const ofPrompt = { tokens: ['p', 'p'], token_logprobs: [null, -0.25], text_offset: [0, 1] };
+
+  test('has log-probabilities where it is echoed, before those of the answer', async () => {
+    const { serving, text } = await answer({ prompt: 'pp', echo: true, logprobs: 1 }, replies('ab', 'c'));
+    expect(serving.requests[0]).toMatchObject({ promptLogprobs: 1, sampling: { logprobs: 1 } });
+    const [choice] = JSON.parse(text).choices;
+    expect(choice.text).toBe('ppabc');
+    expect(choice.logprobs).toEqual({
+      tokens: [...ofPrompt.tokens, 'ab', 'c'],
+      token_logprobs: [...ofPrompt.token_logprobs, -0.25, -0.25],
+      top_logprobs: [null, { p: -0.25 }, { ab: -0.25 }, { c: -0.25 }],
+      text_offset: [...ofPrompt.text_offset, 2, 4],
+    });
+    expect(choice).not.toHaveProperty('prompt_logprobs');
+  });
+
+  test('has them in a stream, too', async () => {
+    const { text } = await answer({ prompt: 'pp', echo: true, logprobs: 0, stream: true }, replies('ab'));
+    expect(chunksOf(text).flatMap((chunk) => chunk.choices)).toMatchObject([
+      { text: 'pp', logprobs: ofPrompt },
+      { text: 'ab', logprobs: { tokens: ['ab'], text_offset: [2] } },
+      { text: '', logprobs: null, finish_reason: 'stop' },
+    ]);
+  });
+
+  test('can be all that is answered, as evaluations want it', async () => {
+    for (const stream of [false, true]) {
+      const body = { prompt: 'pp', echo: true, logprobs: 0, max_tokens: 0, stream };
+      const { serving, text } = await answer(body, replies('ab'));
+      expect(serving.requests[0]?.sampling.maxTokens).toBe(1);
+      const chunks = stream ? chunksOf(text) : [JSON.parse(text)];
+      const choices = chunks.flatMap((chunk) => chunk.choices) as { text: string; logprobs: { tokens: string[] } }[];
+      expect(choices.map((choice) => choice.text).join('')).toBe('pp');
+      expect(choices.flatMap((choice) => choice.logprobs?.tokens ?? [])).toEqual(['p', 'p']);
+      expect(choices.at(-1)).toMatchObject({ finish_reason: 'length' });
+      if (!stream) expect(JSON.parse(text).usage).toMatchObject({ completion_tokens: 0 });
+    }
+  });
+
+  test('is echoed as text where it is token ids', async () => {
+    const { text } = await answer({ prompt: [104, 105], echo: true }, replies('!'));
+    expect(JSON.parse(text).choices[0].text).toBe('hi!');
+  });
+});
+
+describe('token ids', () => {
+  const ids = { prompt_token_ids: new Array(10).fill(112), token_ids: [2, 1] };
+
+  test('are returned on request, without log-probabilities', async () => {
+    const { text } = await answer({ prompt: 'x', return_token_ids: true }, replies('ab', 'c'));
+    expect(JSON.parse(text).choices[0]).toMatchObject({ ...ids, logprobs: null });
+    const stream = await answer({ prompt: 'x', return_token_ids: true, stream: true }, replies('ab', 'c'));
+    const choices = chunksOf(stream.text).flatMap((chunk) => chunk.choices) as (typeof ids)[];
+    expect(choices.flatMap((choice) => choice.token_ids ?? [])).toEqual(ids.token_ids);
+    expect(choices.flatMap((choice) => choice.prompt_token_ids ?? [])).toEqual(ids.prompt_token_ids);
+  });
+
+  test('are the names of tokens when that is asked for', async () => {
+    const body = { prompt: 'x', logprobs: 2, return_tokens_as_token_ids: true };
+    const { text } = await answer(body, replies('ab'));
+    expect(JSON.parse(text).choices[0].logprobs).toMatchObject({
+      tokens: ['token_id:2'],
+      top_logprobs: [{ 'token_id:2': -0.25, 'token_id:3': -1.5 }],
+    });
+  });
+});
+
+test("llama-server's names of parameters are understood", async () => {
+  const { serving } = await answer({ prompt: 'x', n_predict: 5, repeat_penalty: 1.5 });
+  expect(serving.requests[0]?.sampling).toMatchObject({ maxTokens: 5, repetitionPenalty: 1.5 });
+  const unbounded = await answer({ prompt: 'x', n_predict: -1 });
+  expect(unbounded.serving.requests[0]?.sampling.maxTokens).toBeUndefined();
+});
+
+test('tokens and words that are allowed or forbidden are handed on', async () => {
+  const { serving } = await answer({ prompt: 'x', allowed_token_ids: [3, 4], bad_words: ['no'] });
+  expect(serving.requests[0]).toMatchObject({ badWords: ['no'], sampling: { allowedTokenIds: [3, 4] } });
+});

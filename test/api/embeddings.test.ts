@@ -26,6 +26,16 @@ function unit(vector: Float32Array): number[] {
 }
 
 describe('embeddings', () => {
+  test('count as choices in the metrics', async () => {
+    const { app, ask } = await open();
+    await ask('/v1/embeddings', { input: ['ab', 'c'] });
+    await ask('/v1/score', { text_1: 'ab', text_2: 'c' });
+    await ask('/v1/embeddings', { input: [] });
+    const metrics = await (await app.request('/metrics')).text();
+    expect(metrics).toContain('quire_request_success_total{finished_reason="stop"} 4');
+    expect(metrics).toContain('quire_e2e_request_latency_seconds_count 2');
+  });
+
   test("have exactly OpenAI's fields", async () => {
     const { ask } = await open();
     expect(await ask('/v1/embeddings', { input: 'abcd', model: 'fake', user: 'me' })).toEqual({

@@ -48,6 +48,11 @@ const FIELDS = [
     'top_logprobs',
     'echo',
     'tools',
+    'allowed_token_ids',
+    'bad_words',
+    'return_token_ids',
+    'prompt_logprobs',
+    'thinking_token_budget',
   ],
   ...['chat_template_kwargs', 'response_format', 'best_of', 'suffix', '__proto__', 'constructor', 'toString'],
 ];

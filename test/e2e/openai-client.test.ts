@@ -162,6 +162,43 @@ describe('completions', () => {
   });
 });
 
+describe('what vLLM has besides', () => {
+  const prompt = 'The sun is';
+
+  test('evaluations get the log-probabilities of a prompt, and nothing else', async () => {
+    const { tokens } = (await (
+      await fetch(new URL('/tokenize', baseURL), {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${API_KEY}` },
+        body: JSON.stringify({ prompt }),
+      })
+    ).json()) as { tokens: number[] };
+    const ask = { model: MODEL, prompt: tokens, echo: true, logprobs: 1, max_tokens: 0 };
+    const { choices, usage } = await client.completions.create(ask);
+    expect(choices[0]).toMatchObject({ text: prompt, finish_reason: 'length' });
+    expect(choices[0]?.logprobs?.tokens?.join('')).toBe(prompt);
+    expect(choices[0]?.logprobs?.token_logprobs?.[0]).toBeNull();
+    expect(choices[0]?.logprobs?.token_logprobs?.slice(1).every((logprob) => logprob < 0)).toBe(true);
+    expect(usage?.completion_tokens).toBe(0);
+  });
+
+  test('words can be forbidden, and tokens allowed', async () => {
+    const free = await client.completions.create({ ...BRIEF, prompt });
+    const [word] = /[a-z]+/.exec(free.choices[0]!.text)!;
+    const without = { ...BRIEF, prompt, bad_words: [word], return_token_ids: true };
+    const other = (await client.completions.create(without)).choices[0] as unknown as {
+      text: string;
+      token_ids: number[];
+    };
+    expect(other.text).not.toMatch(new RegExp(`\\b${word}\\b`));
+    expect(other.token_ids).toHaveLength(24);
+    const allowed = other.token_ids.slice(0, 2);
+    const only = (await client.completions.create({ ...without, allowed_token_ids: allowed } as typeof without))
+      .choices;
+    expect(allowed).toEqual(expect.arrayContaining((only[0] as unknown as typeof other).token_ids));
+  });
+});
+
 describe('responses', () => {
   const brief = { model: MODEL, temperature: 0, max_output_tokens: 24 };
 

@@ -1,13 +1,16 @@
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LoadedEngine } from '../../src/engine/load-engine.js';
 import type { EngineRequest, SamplingParams } from '../../src/engine/protocol.js';
-import { jsonSchemaToEbnf } from '../../src/grammar/json-schema.js';
+import type { GrammarText } from '../../src/grammar/grammar.js';
+import { jsonSchemaGrammar } from '../../src/grammar/json-schema.js';
 import { loadLlama } from '../../src/llama/index.js';
 import { engineRequest, pseudoRandomTokens } from '../support/engine-requests.js';
 import { randomModelPath } from '../support/random-model.js';
+import { jsonValidator, randomSchema } from '../support/random-schema.js';
 import { createRecorder, openEngine, runToEnd, type Transcript } from '../support/run-engine.js';
 
-const PERSON = jsonSchemaToEbnf(
+const PERSON = jsonSchemaGrammar(
   {
     type: 'object',
     properties: {
@@ -19,11 +22,17 @@ const PERSON = jsonSchemaToEbnf(
   },
   { strict: true },
 );
-const GRAMMARS = [PERSON, 'root ::= [a-z]{50,90}', 'root ::= "yes" | "no" | "perhaps"', 'root ::= ("[" root "]")?'];
+const GRAMMARS = [
+  PERSON,
+  ebnf('root ::= [a-z]{50,90}'),
+  ebnf('root ::= "yes" | "no" | "perhaps"'),
+  ebnf('root ::= ("[" root "]")?'),
+];
 
 let modelPath: string;
 let engine: LoadedEngine;
 let text: (tokens: readonly number[]) => string;
+let tokenize: (text: string) => Int32Array;
 let vocabSize: number;
 
 beforeAll(async () => {
@@ -31,14 +40,19 @@ beforeAll(async () => {
   engine = await openEngine({ modelPath });
   const { vocab } = loadLlama({ device: 'cpu' }).loadModel(modelPath, { vocabOnly: true });
   vocabSize = vocab.size;
+  tokenize = (text) => vocab.tokenize(text, { addSpecial: false, parseSpecial: false });
   text = (tokens) => Buffer.concat(tokens.map((token) => vocab.pieceBytes(token, false))).toString();
 }, 120_000);
 
 afterAll(() => engine?.dispose());
 
+function ebnf(text: string): GrammarText {
+  return { ebnf: text, lengths: [] };
+}
+
 function constrained(
   id: string,
-  ebnf: string,
+  grammar: GrammarText,
   sampling: Partial<SamplingParams> = {},
   rest: Partial<Pick<EngineRequest, 'n'>> = {},
   prompt = pseudoRandomTokens(20, 3, vocabSize),
@@ -46,7 +60,7 @@ function constrained(
   const defaults = { temperature: 1, maxTokens: 200, ignoreEos: false, seed: 5 };
   return engineRequest(id, prompt, {
     ...rest,
-    grammar: { ebnf, textTokens: [] },
+    grammar: { ...grammar, textTokens: [] },
     sampling: { ...defaults, ...sampling },
   });
 }
@@ -82,13 +96,13 @@ describe('a choice with a grammar', () => {
   });
 
   it('ends in spite of ignoreEos and minTokens, which have nothing else left to take', async () => {
-    const transcripts = await run([constrained('a', 'root ::= "yes"', { ignoreEos: true, minTokens: 50 })]);
+    const transcripts = await run([constrained('a', ebnf('root ::= "yes"'), { ignoreEos: true, minTokens: 50 })]);
     expect(text(transcripts.get('a/0')!.tokens)).toBe('yes');
     expect(transcripts.get('a/0')!.reason).toBe('stop');
   });
 
   it('goes on to minTokens where the grammar can', async () => {
-    const transcripts = await run([constrained('a', 'root ::= "x"*', { minTokens: 9, temperature: 0 })]);
+    const transcripts = await run([constrained('a', ebnf('root ::= "x"*'), { minTokens: 9, temperature: 0 })]);
     expect(transcripts.get('a/0')!.tokens.length).toBeGreaterThanOrEqual(9);
     expect(text(transcripts.get('a/0')!.tokens)).toMatch(/^x+$/);
   });
@@ -102,13 +116,13 @@ describe('a choice with a grammar', () => {
   });
 
   it('is rejected when there is no such grammar', async () => {
-    engine.engine.add(constrained('bad', 'root ::= missing'));
+    engine.engine.add(constrained('bad', ebnf('root ::= missing')));
     await expect.poll(() => engine.engine.takeEvents()).toMatchObject([{ type: 'rejected', requestId: 'bad' }]);
   });
 
   it('ends with an error when no token can follow', async () => {
     const recorder = createRecorder();
-    engine.engine.add(constrained('dead', 'root ::= "a" root'.replace('"a" ', '')));
+    engine.engine.add(constrained('dead', ebnf('root ::= "a" root'.replace('"a" ', ''))));
     await expect
       .poll(() => {
         engine.engine.step();
@@ -119,13 +133,13 @@ describe('a choice with a grammar', () => {
   });
 
   it('can be aborted while its grammar is compiled', async () => {
-    engine.engine.add(constrained('gone', `root ::= "${'q'.repeat(50)}"`, {}, { n: 2 }));
+    engine.engine.add(constrained('gone', ebnf(`root ::= "${'q'.repeat(50)}"`), {}, { n: 2 }));
     engine.engine.abort('gone');
     expect(engine.engine.takeEvents()).toEqual([
       { type: 'finished', requestId: 'gone', choice: 0, reason: 'abort' },
       { type: 'finished', requestId: 'gone', choice: 1, reason: 'abort' },
     ]);
-    await run([constrained('next', 'root ::= "no"')]);
+    await run([constrained('next', ebnf('root ::= "no"'))]);
     expect(engine.engine.hasWork()).toBe(false);
   });
 });
@@ -169,3 +183,26 @@ describe('choices with grammars in a crowd', () => {
     expect((await run([...crowd(), request])).get('free/0')).toEqual(before);
   });
 });
+
+const SCHEMAS = 500;
+const SEED = Number(process.env.QUIRE_SEED ?? 1);
+
+it(`a model's answers to ${SCHEMAS} random schemas are valid (QUIRE_SEED=${SEED})`, async () => {
+  const schemas = fc.sample(randomSchema(), { numRuns: SCHEMAS, seed: SEED });
+  // A random model would write strings and lists for a long time.
+  const closing = ['"', '}', ']'].map((text) => [tokenize(text)[0]!, 4] as const);
+  const requests = schemas.map((schema, seed) =>
+    constrained(`s${seed}`, jsonSchemaGrammar(schema, { strict: true }), { seed, logitBias: closing, maxTokens: 300 }),
+  );
+  const transcripts = await run(requests);
+  let finished = 0;
+  for (const [seed, schema] of schemas.entries()) {
+    const { tokens, reason } = transcripts.get(`s${seed}/0`)!;
+    expect(['stop', 'length']).toContain(reason);
+    if (reason !== 'stop') continue;
+    finished++;
+    const answer = text(tokens);
+    expect(jsonValidator(schema)(answer), `${JSON.stringify(schema)}\n${answer}`).toBeUndefined();
+  }
+  expect(finished).toBeGreaterThan(SCHEMAS * 0.7);
+}, 300_000);

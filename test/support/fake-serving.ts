@@ -177,7 +177,7 @@ function startScript(
   return {
     id: request.id,
     model,
-    promptTokenIds: new Int32Array(promptTokens),
+    promptTokenIds: Int32Array.from({ length: promptTokens }, () => 112),
     events: events(),
     promptLogprobs: () =>
       request.promptLogprobs === undefined ? undefined : [null, { ...token('p', request.promptLogprobs), rank: 2 }],

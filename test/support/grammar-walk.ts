@@ -1,4 +1,5 @@
 import { Compiler } from '../../src/grammar/compiler.js';
+import type { GrammarText } from '../../src/grammar/grammar.js';
 import { matchersFor } from '../../src/grammar/matcher.js';
 import { packVocabulary } from '../../src/grammar/vocabulary.js';
 import { loadXGrammar } from '../../src/grammar/xgrammar.js';
@@ -17,16 +18,16 @@ const compiler = new Compiler(xgrammar, vocabulary);
 const createMatcher = matchersFor(xgrammar, vocabulary);
 
 /** A matcher of a grammar over bytes. To be disposed of. */
-async function openMatcher(ebnf: string) {
+async function openMatcher({ ebnf, lengths }: GrammarText) {
   const compiled = await compiler.compile({ ebnf, textTokens: [] });
-  const matcher = await createMatcher(compiled);
+  const matcher = await createMatcher(compiled, lengths);
   compiled.dispose();
   return matcher;
 }
 
 /** Whether a grammar matches a text as a whole. */
-export async function accepts(ebnf: string, text: string): Promise<boolean> {
-  const matcher = await openMatcher(ebnf);
+export async function accepts(grammar: GrammarText, text: string): Promise<boolean> {
+  const matcher = await openMatcher(grammar);
   const mask = new Int32Array(9);
   try {
     for (const byte of new TextEncoder().encode(text)) {
@@ -46,8 +47,8 @@ export async function accepts(ebnf: string, text: string): Promise<boolean> {
  * @param random from 0 up to 1
  * @returns undefined when it had no end after 2000 bytes
  */
-export async function walk(ebnf: string, random: () => number): Promise<string | undefined> {
-  const matcher = await openMatcher(ebnf);
+export async function walk(grammar: GrammarText, random: () => number): Promise<string | undefined> {
+  const matcher = await openMatcher(grammar);
   const mask = new Int32Array(9);
   const bytes: number[] = [];
   try {

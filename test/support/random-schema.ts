@@ -1,3 +1,5 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
 import fc from 'fast-check';
 
 /** A JSON Schema of what grammars can enforce: nested, with enums, patterns, bounds, references to itself, and Unicode. */
@@ -137,5 +139,19 @@ function tagged(schema: Record<string, unknown>, tag: number): Record<string, un
     ...rest,
     properties: { ...(properties as object), tag: { const: tag } },
     required: [...new Set([...((required as string[]) ?? []), 'tag'])],
+  };
+}
+
+/** What is wrong with a text, if it is no JSON that is valid under the schema. */
+export function jsonValidator(schema: object): (text: string) => string | undefined {
+  const ajv = new Ajv2020({ strict: false, allErrors: true });
+  addFormats.default(ajv);
+  const validate = ajv.compile(schema);
+  return (text) => {
+    try {
+      return validate(JSON.parse(text)) ? undefined : JSON.stringify(validate.errors);
+    } catch (error) {
+      return (error as Error).message;
+    }
   };
 }

@@ -126,7 +126,9 @@ describe('the reasoning of a generation', () => {
   const format: OutputFormat = {
     name: 'bar',
     markupTokens: [],
+    reasoning: { open: '<think>', close: '</think>' },
     toolCallTag: () => ({}),
+    formTag: (form) => form,
     createParser() {
       let held = '';
       let isReasoning = true;

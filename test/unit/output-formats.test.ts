@@ -1,9 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FORM_SLOT } from '../../src/grammar/index.js';
+import { jsonSchemaGrammar } from '../../src/grammar/json-schema.js';
+import { structuralTagGrammar } from '../../src/grammar/structural-tag.js';
 import { loadXGrammar } from '../../src/grammar/xgrammar.js';
 import { detectOutputFormat } from '../../src/serving/text/formats/index.js';
 import type { OutputParserOptions } from '../../src/serving/text/output-format.js';
 import type { ToolUse } from '../../src/serving/types.js';
+import { accepts, xgrammar } from '../support/grammar-walk.js';
 import { RECORDED, TOOLS } from '../support/recorded-answers/index.js';
 
 interface Answer {
@@ -144,5 +148,45 @@ describe('ids of calls', () => {
     const [first, second] = parse(RECORDED[0]!.template, [answer], { createCallId: undefined }).calls;
     expect(first!.id).toMatch(/^call_[0-9A-Za-z]{24}$/);
     expect(second!.id).not.toBe(first!.id);
+  });
+});
+
+describe('grammars of answers that have a form', () => {
+  const THINKS = '{% if x %}<think>{{ x }}</think>{% endif %}';
+  const RESPONDS = `${THINKS}<response>`;
+  const HARMONY = '<|channel|><|message|>functions.';
+  const form = jsonSchemaGrammar(
+    { properties: { a: { type: 'string', maxLength: 2 } }, required: ['a'] },
+    { strict: true },
+  );
+  const [right, wrong] = ['{"a":"éé"}', '{"a":"ééé"}'];
+  const final = '<|channel|>final<|message|>';
+  const analysis = '<|channel|>analysis<|message|>{"a":<|end|><|start|>assistant';
+
+  it.each([
+    [
+      THINKS,
+      '',
+      [right, `<think>{"a":</think>\n\n${right}`],
+      [`hm ${right}`, `<think>${right}`, `<think></think>${wrong}`],
+    ],
+    [THINKS, 'so: <think>\n', [`because</think>\n\n${right}`], [right, `because</think>${wrong}`]],
+    [THINKS, '<think>\n\n</think>\n\n', [right], [`<think></think>${right}`, wrong]],
+    [RESPONDS, '', [right, `<think>hm</think><response>${right}</response>`], [`<response>${wrong}</response>`]],
+    [
+      HARMONY,
+      '<|start|>assistant',
+      [final + right, analysis + final + right],
+      [right, analysis + right, final + wrong],
+    ],
+  ])('of %j behind %j', async (template, prompt, valid, others) => {
+    const format = detectOutputFormat(template).formTag(FORM_SLOT, prompt);
+    const grammar = format === FORM_SLOT ? form : await structuralTagGrammar(format, xgrammar, form);
+    for (const answer of valid) expect(await accepts(grammar, answer), answer).toBe(true);
+    for (const answer of others) expect(await accepts(grammar, answer), answer).toBe(false);
+  });
+
+  it('are those of the form where the model is not known to think', () => {
+    expect(detectOutputFormat('{{ messages }}').formTag(FORM_SLOT, 'hello')).toBe(FORM_SLOT);
   });
 });

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { describeErrors, ERROR_STATUSES } from '../error-responses.js';
 import type { ErrorReply } from '../openai/errors.js';
 import type { ErrorAnswer } from '../protocol.js';
 
@@ -35,16 +36,4 @@ export function toAnthropicError({ status, body }: ErrorReply, c: Context): Erro
   return { status, body: { type: 'error', error, request_id: nameRequest(c) } };
 }
 
-function errorResponse(description: string) {
-  return { description, content: { 'application/json': { schema: AnthropicError } } };
-}
-
-export const anthropicErrors = {
-  400: errorResponse('The request is wrong.'),
-  401: errorResponse('The API key is missing or wrong.'),
-  404: errorResponse('No such model.'),
-  413: errorResponse('The request body is too large.'),
-  415: errorResponse('The request body is not JSON.'),
-  500: errorResponse('A fault of the server.'),
-  503: errorResponse('The engine is loading or has failed; try again after `Retry-After` seconds.'),
-};
+export const anthropicErrors = describeErrors(ERROR_STATUSES, AnthropicError);

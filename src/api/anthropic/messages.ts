@@ -61,6 +61,7 @@ function toGenerationRequest(id: string, body: MessagesBody): GenerationRequest 
     tools: toToolUse(body),
     stop: body.stop_sequences ?? undefined,
     structuredOutput: toStructuredOutput(body),
+    thinkingBudget: body.thinking?.type === 'enabled' ? (body.thinking.budget_tokens ?? undefined) : undefined,
     sampling: {
       maxTokens: body.max_tokens,
       temperature: body.temperature ?? undefined,

@@ -120,7 +120,11 @@ const Thinking = z.discriminatedUnion(
   [
     z.looseObject({
       type: z.literal('enabled'),
-      budget_tokens: z.int().min(1).nullish().describe('Handed to the chat template as `thinking_budget`.'),
+      budget_tokens: z
+        .int()
+        .min(1)
+        .nullish()
+        .describe('Most tokens that the model thinks for; also handed to the chat template, as `thinking_budget`.'),
       ...display,
     }),
     z.looseObject({ type: z.enum(['adaptive', 'between_tools']), ...display }),

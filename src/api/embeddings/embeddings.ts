@@ -1,32 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { endianness } from 'node:os';
-import { createRoute, OpenAPIHono, type z } from '@hono/zod-openapi';
+import { OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { Prompt } from '../../serving/index.js';
 import type { ApiContext } from '../context.js';
 import type { WirePrompt } from '../openai/completion-schemas.js';
-import { errorResponses } from '../openai/schemas.js';
+import { jsonRoute } from '../openai/json-route.js';
+import { embed } from './embed.js';
 import { EmbeddingList, EmbeddingsRequest } from './schemas.js';
 
-const route = createRoute({
-  method: 'post',
-  path: '/embeddings',
-  summary: 'Turn texts into vectors',
-  request: { body: { required: true, content: { 'application/json': { schema: EmbeddingsRequest } } } },
-  responses: {
-    200: {
-      description: 'A vector for each text.',
-      content: { 'application/json': { schema: EmbeddingList } },
-    },
-    ...errorResponses,
-  },
-});
+const route = jsonRoute('/embeddings', 'Turn texts into vectors', EmbeddingsRequest, EmbeddingList);
 
 /** `POST /embeddings`, field for field as OpenAI and its clients have it. */
-export function embeddings({ serving }: ApiContext): OpenAPIHono {
+export function embeddings(context: ApiContext): OpenAPIHono {
   return new OpenAPIHono().openapi(route, async (c) => {
     const body = c.req.valid('json');
     const prompts = toPrompts(body.input, body.add_special_tokens ?? true);
-    const { model, vectors, promptTokens } = await serving.embed(
+    const { model, vectors, promptTokens } = await embed(
+      context,
       {
         model: body.model ?? undefined,
         id: `embd-${randomUUID().replaceAll('-', '')}`,

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { createRoute, OpenAPIHono, type z } from '@hono/zod-openapi';
-import type { Serving } from '../../serving/index.js';
+import { OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { ApiContext } from '../context.js';
-import { errorResponses } from '../openai/schemas.js';
+import { jsonRoute } from '../openai/json-route.js';
+import { embed } from './embed.js';
 import { toPromptUsage } from './embeddings.js';
 import { RerankRequest, RerankResponse, ScoreRequest, ScoreResponse } from './schemas.js';
 
@@ -13,37 +13,24 @@ const SCORE_PATHS = ['/v1/score', '/score'];
 /** Those that are outside of `/v1`. */
 export const SCORING_PATHS = [...RERANK_PATHS, ...SCORE_PATHS].filter((path) => !path.startsWith('/v1/'));
 
-function route<Request extends z.ZodType, Response extends z.ZodType>(
-  path: string,
-  summary: string,
-  request: Request,
-  response: Response,
-) {
-  return createRoute({
-    method: 'post',
-    path,
-    summary,
-    request: { body: { required: true, content: { 'application/json': { schema: request } } } },
-    responses: {
-      200: { description: 'The scores.', content: { 'application/json': { schema: response } } },
-      ...errorResponses,
-    },
-  });
-}
-
 /**
  * `POST /rerank`, as Jina and Cohere have it, and `POST /score`, as vLLM has it. Scores are the cosines between
  * embeddings, as vLLM computes them with models that are no cross-encoders.
  */
-export function scoring({ serving }: ApiContext): OpenAPIHono {
+export function scoring(context: ApiContext): OpenAPIHono {
   const app = new OpenAPIHono();
   for (const path of RERANK_PATHS) {
-    const rerankRoute = route(path, 'Order documents by how close they are to a query', RerankRequest, RerankResponse);
-    app.openapi(rerankRoute, async (c) => c.json(await rerank(serving, c.req.valid('json'), c.req.raw.signal), 200));
+    const rerankRoute = jsonRoute(
+      path,
+      'Order documents by how close they are to a query',
+      RerankRequest,
+      RerankResponse,
+    );
+    app.openapi(rerankRoute, async (c) => c.json(await rerank(context, c.req.valid('json'), c.req.raw.signal), 200));
   }
   for (const path of SCORE_PATHS) {
-    const scoreRoute = route(path, 'Compare texts', ScoreRequest, ScoreResponse);
-    app.openapi(scoreRoute, async (c) => c.json(await score(serving, c.req.valid('json'), c.req.raw.signal), 200));
+    const scoreRoute = jsonRoute(path, 'Compare texts', ScoreRequest, ScoreResponse);
+    app.openapi(scoreRoute, async (c) => c.json(await score(context, c.req.valid('json'), c.req.raw.signal), 200));
   }
   return app;
 }
@@ -56,8 +43,9 @@ interface Texts {
   field(index: number): string;
 }
 
-function embed(serving: Serving, id: string, body: ScoringBody, { texts, field }: Texts, signal: AbortSignal) {
-  return serving.embed(
+function embedTexts(context: ApiContext, id: string, body: ScoringBody, { texts, field }: Texts, signal: AbortSignal) {
+  return embed(
+    context,
     {
       model: body.model ?? undefined,
       id,
@@ -72,7 +60,7 @@ function embed(serving: Serving, id: string, body: ScoringBody, { texts, field }
 }
 
 async function rerank(
-  serving: Serving,
+  context: ApiContext,
   body: z.infer<typeof RerankRequest>,
   signal: AbortSignal,
 ): Promise<z.infer<typeof RerankResponse>> {
@@ -80,7 +68,7 @@ async function rerank(
   const documents = (body.documents ?? body.texts ?? []).map((item) => (typeof item === 'string' ? item : item.text));
   const field = (index: number) => (index === 0 ? 'query' : `${body.texts ? 'texts' : 'documents'}[${index - 1}]`);
   const texts = [body.query, ...documents];
-  const { model, vectors, promptTokens } = await embed(serving, id, body, { texts, field }, signal);
+  const { model, vectors, promptTokens } = await embedTexts(context, id, body, { texts, field }, signal);
   const [query, ...others] = vectors as [Float32Array, ...Float32Array[]];
   const ranked = others
     .map((vector, index) => ({ index, score: dot(query, vector), text: documents[index] as string }))
@@ -105,7 +93,7 @@ async function rerank(
 }
 
 async function score(
-  serving: Serving,
+  context: ApiContext,
   body: z.infer<typeof ScoreRequest>,
   signal: AbortSignal,
 ): Promise<z.infer<typeof ScoreResponse>> {
@@ -114,7 +102,7 @@ async function score(
   const second = [body.text_2].flat();
   const field = (index: number) => (index < first.length ? 'text_1' : 'text_2');
   const texts = [...first, ...second];
-  const { model, vectors, promptTokens } = await embed(serving, id, body, { texts, field }, signal);
+  const { model, vectors, promptTokens } = await embedTexts(context, id, body, { texts, field }, signal);
   return {
     id,
     object: 'list',

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { describeErrors, ERROR_STATUSES } from '../error-responses.js';
 import type { ErrorReply } from '../openai/errors.js';
 import type { ErrorAnswer } from '../protocol.js';
 
@@ -21,16 +22,4 @@ export function toLlamaServerError({ status, body }: ErrorReply): ErrorAnswer {
   return { status, body: { error: { code: status, message, type } } };
 }
 
-function errorResponse(description: string) {
-  return { description, content: { 'application/json': { schema: LlamaServerError } } };
-}
-
-export const llamaServerErrors = {
-  400: errorResponse('The request is wrong.'),
-  401: errorResponse('The API key is missing or wrong.'),
-  404: errorResponse('No such model.'),
-  413: errorResponse('The request body is too large.'),
-  415: errorResponse('The request body is not JSON.'),
-  500: errorResponse('A fault of the server.'),
-  503: errorResponse('The engine is loading or has failed; try again after `Retry-After` seconds.'),
-};
+export const llamaServerErrors = describeErrors(ERROR_STATUSES, LlamaServerError);

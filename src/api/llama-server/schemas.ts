@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { boundedArray } from '../openai/bounded-array.js';
-import { MAX_ITEMS, MAX_LOGPROBS, refuseFields } from '../openai/schemas.js';
+import { MAX_ITEMS, MAX_LOGPROBS, refuseFields, unsupportedSamplers } from '../openai/schemas.js';
 
 const MAX_STOP_STRINGS = 64;
 const MAX_LOGIT_BIASES = 4096;
@@ -123,9 +123,9 @@ const completionFields = {
 type CompletionFields = z.infer<z.ZodObject<typeof completionFields>>;
 
 const UNSUPPORTED = {
-  ...{ mirostat: [0], dry_multiplier: [0], xtc_probability: [0], dynatemp_range: [0], top_n_sigma: [-1, 0] },
+  ...unsupportedSamplers,
   ...{ min_keep: [0], n_indent: [0], t_max_predict_ms: [-1, 0], post_sampling_probs: [false], lora: [[]] },
-  ...{ adaptive_target: [-1], response_fields: [[]], return_progress: [false], echo: [false], image_data: [[]] },
+  ...{ response_fields: [[]], return_progress: [false], echo: [false], image_data: [[]] },
 };
 
 /** For `superRefine`. */

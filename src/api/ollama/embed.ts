@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ApiContext } from '../context.js';
+import { embed as computeEmbeddings } from '../embeddings/embed.js';
 import { boundedArray } from '../openai/bounded-array.js';
 import { MAX_ITEMS } from '../openai/schemas.js';
 import { ollamaErrors } from './errors.js';
@@ -64,7 +65,8 @@ const embeddingsRoute = createRoute({
 const WHAT_FITS = -1;
 
 /** `POST /api/embed`, and `/api/embeddings` before it, whose vector has the length that the model gave it. */
-export function embed({ serving }: ApiContext): OpenAPIHono {
+export function embed(context: ApiContext): OpenAPIHono {
+  const { serving } = context;
   const app = new OpenAPIHono();
   app.openapi(embedRoute, async (c) => {
     const start = performance.now();
@@ -73,7 +75,8 @@ export function embed({ serving }: ApiContext): OpenAPIHono {
     const { vectors, promptTokens } =
       texts.length === 0
         ? { vectors: [], promptTokens: 0 }
-        : await serving.embed(
+        : await computeEmbeddings(
+            context,
             {
               id: `ollama-${randomUUID()}`,
               model: servedName(serving, model),
@@ -96,7 +99,8 @@ export function embed({ serving }: ApiContext): OpenAPIHono {
   app.openapi(embeddingsRoute, async (c) => {
     const { model, prompt } = c.req.valid('json');
     if (prompt === '') return c.json({ embedding: [] }, 200);
-    const { vectors } = await serving.embed(
+    const { vectors } = await computeEmbeddings(
+      context,
       {
         id: `ollama-${randomUUID()}`,
         model: servedName(serving, model),

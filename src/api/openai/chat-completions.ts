@@ -5,7 +5,7 @@ import type { ApiContext } from '../context.js';
 import { answerHead } from './answer-head.js';
 import { ChatCompletion, type ChatCompletionBody, ChatCompletionRequest } from './chat-schemas.js';
 import { type ChunkWriter, chunkWriter } from './chunks.js';
-import { toChatLogprobs, toPromptLogprobs } from './logprobs.js';
+import { type TokenName, toChatLogprobs, tokenName, toPromptLogprobs } from './logprobs.js';
 import { toChatMessage } from './message-schemas.js';
 import { toGenerationOptions } from './sampling.js';
 import { errorResponses } from './schemas.js';
@@ -39,7 +39,7 @@ export function chatCompletions(context: ApiContext): OpenAPIHono {
     if (body.stream) {
       const head = { ...answerHead(id, 'chat.completion.chunk', submission.model), ...tierOf(body) };
       const chunk = chunkWriter(head, body.stream_options ?? {}, submission.usage);
-      return streamEvents(c, submission, chunkEvents(chunk, shape), context.logger);
+      return streamEvents(c, submission, chunkEvents(chunk, shape, submission), context.logger);
     }
     const head = { ...answerHead(id, 'chat.completion', submission.model), ...tierOf(body) };
     return c.json({ ...head, ...(await wholeAnswer(submission, shape)) }, 200);
@@ -54,6 +54,9 @@ function tierOf({ service_tier }: ChatCompletionBody) {
 /** What an answer shows of what was generated. */
 interface AnswerShape {
   logprobs: boolean;
+  /** Token ids of prompt and answer. */
+  tokenIds: boolean;
+  tokenName: TokenName;
   reasoning: boolean;
   /** The client chose the tool: OpenAI then calls the end a `stop`, as the model did not decide to call. */
   callIsStop: boolean;
@@ -62,6 +65,8 @@ interface AnswerShape {
 function answerShape(body: ChatCompletionBody): AnswerShape {
   return {
     logprobs: body.logprobs === true,
+    tokenIds: body.return_token_ids === true,
+    tokenName: tokenName(body),
     reasoning: body.include_reasoning !== false,
     callIsStop: typeof body.tool_choice === 'object' && body.tool_choice !== null,
   };
@@ -82,11 +87,18 @@ function toGenerationRequest(id: string, body: ChatCompletionBody): GenerationRe
     sampling: {
       ...options.sampling,
       maxTokens: body.max_completion_tokens ?? options.sampling.maxTokens,
-      logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
+      logprobs: body.logprobs ? (body.top_logprobs ?? 0) : body.return_token_ids ? 0 : null,
     },
     tools: toToolUse(body),
     separateReasoning: body.reasoning_format !== 'none',
+    thinkingBudget: toThinkingBudget(body),
   };
+}
+
+/** Undefined: any number of tokens. */
+function toThinkingBudget({ thinking_token_budget, thinking_budget_tokens }: ChatCompletionBody): number | undefined {
+  const budget = thinking_token_budget ?? thinking_budget_tokens ?? -1;
+  return budget < 0 ? undefined : budget;
 }
 
 function toTemplateArguments({ reasoning_effort: effort, documents, chat_template_kwargs }: ChatCompletionBody) {
@@ -111,12 +123,19 @@ async function wholeAnswer(submission: Submission, shape: AnswerShape) {
         ...(toolCalls.length > 0 && { tool_calls: toolCalls.map(toWireCall) }),
         refusal: null,
       },
-      logprobs: shape.logprobs ? toChatLogprobs(tokens) : null,
+      logprobs: shape.logprobs ? toChatLogprobs(tokens, shape.tokenName) : null,
+      ...(shape.tokenIds && { token_ids: tokens.map(({ tokenId }) => tokenId) }),
       ...toChatFinish(end, shape),
     })),
     usage: toWireUsage(submission.usage()),
     ...(prompt !== undefined && { prompt_logprobs: toPromptLogprobs(prompt) }),
+    ...(shape.tokenIds && { prompt_token_ids: promptTokenIds(submission) }),
   };
+}
+
+/** A chat is one prompt. */
+function promptTokenIds(submission: Submission): number[] {
+  return submission.promptTokenIds().flatMap((ids) => [...ids]);
 }
 
 function toWireCall({ id, name, arguments: json }: CollectedCall) {
@@ -134,14 +153,16 @@ function toChatFinish(end: ChoiceEnd, { callIsStop }: AnswerShape) {
 }
 
 /** Each choice begins with a chunk that has its role, and ends with one that has its finish reason. */
-function chunkEvents(chunk: ChunkWriter, shape: AnswerShape): EventWriter {
+function chunkEvents(chunk: ChunkWriter, shape: AnswerShape, submission: Submission): EventWriter {
   const begun = new Set<number>();
 
   function begin(index: number): string {
     if (begun.has(index)) return '';
+    const ofPrompt =
+      shape.tokenIds && begun.size === 0 ? `,"prompt_token_ids":${JSON.stringify(promptTokenIds(submission))}` : '';
     begun.add(index);
     const role = '{"role":"assistant","content":"","refusal":null}';
-    return chunk.choice(`{"index":${index},"delta":${role},"logprobs":null,"finish_reason":null}`);
+    return chunk.choice(`{"index":${index},"delta":${role},"logprobs":null,"finish_reason":null}`, ofPrompt);
   }
 
   /** The delta as JSON, or '' where it has nothing to say. */
@@ -167,9 +188,11 @@ function chunkEvents(chunk: ChunkWriter, shape: AnswerShape): EventWriter {
       }
       const delta = deltaOf(event);
       if (delta === '') return '';
-      const logprobs = shape.logprobs ? JSON.stringify(toChatLogprobs(event.tokens)) : 'null';
+      const logprobs = shape.logprobs ? JSON.stringify(toChatLogprobs(event.tokens, shape.tokenName)) : 'null';
+      const ids = shape.tokenIds ? `,"token_ids":${JSON.stringify(event.tokens.map(({ tokenId }) => tokenId))}` : '';
       return (
-        begin(index) + chunk.choice(`{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":null}`)
+        begin(index) +
+        chunk.choice(`{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":null${ids}}`)
       );
     },
     end: chunk.end,

@@ -10,6 +10,8 @@ import {
   promptLogprobsField,
   refuseUnsupported,
   responseFields,
+  tokenFields,
+  tokenIdsField,
   type UnsupportedFields,
 } from './schemas.js';
 import { Tool, ToolChoice } from './tool-schemas.js';
@@ -31,9 +33,12 @@ const unsupported: UnsupportedFields = {
   chat_template: [],
 };
 
+const thinkingBudget = z.int().min(-1).nullish();
+
 export const ChatCompletionRequest = z
   .looseObject({
     ...commonFields,
+    ...tokenFields,
     messages: boundedArray(messageSchema, { min: 1, max: MAX_ITEMS }),
     max_completion_tokens: z.int().min(1).nullish().describe('The newer name of `max_tokens`; it wins.'),
     logprobs: z.boolean().nullish().describe('Return the log-probabilities of the chosen tokens.'),
@@ -53,6 +58,8 @@ export const ChatCompletionRequest = z
       .nullish()
       .describe('Handed to the chat template; `none` also as `enable_thinking: false`.'),
     include_reasoning: z.boolean().nullish().describe('Return what the model thought (vLLM; default true).'),
+    thinking_token_budget: thinkingBudget.describe('Most tokens that the model thinks for (vLLM); -1: any number.'),
+    thinking_budget_tokens: thinkingBudget.describe('The same (llama-server).'),
     reasoning_format: z
       .enum(['auto', 'none', 'deepseek'])
       .nullish()
@@ -111,6 +118,7 @@ export const ChatCompletion = z
     ...responseFields,
     object: z.literal('chat.completion'),
     prompt_logprobs: promptLogprobsField,
+    prompt_token_ids: tokenIdsField,
     service_tier: z.literal('default').optional().describe('Where the request has one.'),
     choices: z.array(
       z.object({
@@ -123,6 +131,7 @@ export const ChatCompletion = z
           refusal: z.null(),
         }),
         logprobs: Logprobs.nullable(),
+        token_ids: tokenIdsField,
         ...finishFields,
       }),
     ),

@@ -9,8 +9,11 @@ export interface StreamOptions {
 }
 
 export interface ChunkWriter {
-  /** An event with one choice in it, given as JSON. */
-  choice(json: string): string;
+  /**
+   * An event with one choice in it, given as JSON.
+   * @param more Further fields of the event, as JSON text that begins with a comma.
+   */
+  choice(json: string, more?: string): string;
   /** What comes before `[DONE]`: an event with the usage of the request, when it was asked for, or ''. */
   end(): string;
 }
@@ -23,12 +26,12 @@ export interface ChunkWriter {
  */
 export function chunkWriter(head: AnswerHead, options: StreamOptions, usage: () => Usage): ChunkWriter {
   const start = `${JSON.stringify(head).slice(0, -1)},"choices":[`;
-  const usageSoFar = (): string => `],"usage":${JSON.stringify(toWireUsage(usage()))}}`;
+  const usageSoFar = (): string => `,"usage":${JSON.stringify(toWireUsage(usage()))}}`;
   // With `include_usage` every chunk has the field, null on all but the last; without it no chunk has.
-  const noUsage = options.include_usage ? '],"usage":null}' : ']}';
+  const noUsage = options.include_usage ? ',"usage":null}' : '}';
   const end = options.continuous_usage_stats ? usageSoFar : () => noUsage;
   return {
-    choice: (json) => sseEvent(`${start}${json}${end()}`),
-    end: () => (options.include_usage ? sseEvent(`${start}${usageSoFar()}`) : ''),
+    choice: (json, more = '') => sseEvent(`${start}${json}]${more}${end()}`),
+    end: () => (options.include_usage ? sseEvent(`${start}]${usageSoFar()}`) : ''),
   };
 }

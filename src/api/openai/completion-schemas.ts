@@ -8,6 +8,8 @@ import {
   promptLogprobsField,
   refuseUnsupported,
   responseFields,
+  tokenFields,
+  tokenIdsField,
   type UnsupportedFields,
 } from './schemas.js';
 
@@ -45,7 +47,13 @@ const unsupported: UnsupportedFields = { add_special_tokens: [true] };
 export const CompletionRequest = z
   .looseObject({
     ...commonFields,
+    ...tokenFields,
     prompt: PromptField,
+    max_tokens: z
+      .int()
+      .min(0)
+      .nullish()
+      .describe('Most tokens to generate for each choice; 0: none, where the prompt is what is asked for.'),
     suffix: z.string().nullish().describe('What comes after the answer, for models that can fill gaps.'),
     echo: z.boolean().nullish().describe('Begin the text with the prompt.'),
     best_of: z
@@ -70,9 +78,12 @@ export const CompletionRequest = z
     }
     const isTexts = [body.prompt].flat().every((prompt) => typeof prompt === 'string');
     if (body.suffix && !isTexts) refuse('suffix', 'is not supported for prompts of token ids');
-    if (!body.echo) return;
-    if (body.logprobs != null) refuse('echo', 'together with `logprobs` is not supported by this server');
-    if (!isTexts) refuse('echo', 'is not supported by this server for prompts of token ids');
+    if (body.max_tokens === 0 && !body.echo && body.prompt_logprobs == null) {
+      const message = 'must be at least 1, unless there is `echo` or `prompt_logprobs`';
+      context.addIssue({ code: 'custom', path: ['max_tokens'], message });
+    }
+    if (body.echo && body.suffix && body.logprobs != null)
+      refuse('echo', 'is not supported with `suffix` and `logprobs`');
   })
   .openapi('CompletionRequest', documentUnsupported(unsupported));
 
@@ -81,8 +92,8 @@ export type CompletionBody = z.infer<typeof CompletionRequest>;
 const Logprobs = z
   .object({
     tokens: z.array(z.string()),
-    token_logprobs: z.array(z.number()),
-    top_logprobs: z.array(z.record(z.string(), z.number())),
+    token_logprobs: z.array(z.number().nullable()),
+    top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
     text_offset: z.array(z.int()),
   })
   .openapi('CompletionLogprobs');
@@ -97,6 +108,8 @@ export const Completion = z
         index: z.int(),
         logprobs: Logprobs.nullable(),
         prompt_logprobs: promptLogprobsField,
+        prompt_token_ids: tokenIdsField,
+        token_ids: tokenIdsField,
         ...finishFields,
       }),
     ),

@@ -1,15 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import type { GenerationRequest, Prompt } from '../../serving/index.js';
+import type { GeneratedToken, GenerationRequest, Prompt } from '../../serving/index.js';
 import type { ApiContext } from '../context.js';
 import { answerHead } from './answer-head.js';
 import { type ChunkWriter, chunkWriter } from './chunks.js';
 import { Completion, type CompletionBody, CompletionRequest, type WirePrompt } from './completion-schemas.js';
-import { toCompletionLogprobs, toPromptLogprobs } from './logprobs.js';
+import {
+  type CompletionLogprobs,
+  joinLogprobs,
+  type TokenName,
+  toCompletionLogprobs,
+  toEchoLogprobs,
+  tokenName,
+  toPromptLogprobs,
+} from './logprobs.js';
 import { toGenerationOptions } from './sampling.js';
 import { errorResponses } from './schemas.js';
 import { type EventWriter, streamEvents } from './sse.js';
-import { type Choice, collect, submit, toWireFinish } from './submission.js';
+import { type Choice, collect, type Submission, submit, toWireFinish } from './submission.js';
 import { toWireUsage } from './usage.js';
 
 /** OpenAI's and vLLM's; chat completions have none. */
@@ -37,25 +45,96 @@ export function completions(context: ApiContext): OpenAPIHono {
     const n = body.n ?? 1;
     const prompts = toPrompts(body.prompt, body.suffix || undefined);
     const requests = prompts.map((prompt, i) => toGenerationRequest(`${id}-${i}`, prompt, body));
-    const submission = await submit(context, requests, body.best_of ?? n, c.req.raw.signal);
+    const generating = await submit(context, requests, body.best_of ?? n, c.req.raw.signal);
+    const submission = body.max_tokens === 0 ? withoutAnswer(generating) : generating;
 
     const head = answerHead(id, 'text_completion', submission.model);
-    const echoes = prompts.flatMap((prompt) => new Array<string>(n).fill(echo(prompt, body)));
-    const withLogprobs = body.logprobs != null;
+    const shape: AnswerShape = {
+      logprobs: body.logprobs != null,
+      tokenIds: body.return_token_ids === true,
+      tokenName: tokenName(body),
+      promptOf: promptParts(context, prompts, body, submission),
+    };
     if (body.stream) {
       const chunk = chunkWriter(head, body.stream_options ?? {}, submission.usage);
-      return streamEvents(c, submission, chunkEvents(chunk, echoes, withLogprobs), context.logger);
+      return streamEvents(c, submission, chunkEvents(chunk, submission.choices, shape), context.logger);
     }
     const choices = bestOf(await collect(submission), body.best_of ?? n, n);
     const usage = toWireUsage(submission.usage());
-    const ofPrompts = submission.promptLogprobs().map((tokens) => tokens && toPromptLogprobs(tokens));
-    const toWire = toWireChoice(echoes, withLogprobs);
-    const withPrompts = choices.map((choice, i) => {
-      const prompt = ofPrompts[Math.floor(i / n)];
-      return { ...toWire(choice), ...(prompt !== undefined && { prompt_logprobs: prompt }) };
-    });
-    return c.json({ ...head, choices: withPrompts, usage }, 200);
+    return c.json({ ...head, choices: choices.map((choice) => toWireChoice(choice, shape)), usage }, 200);
   });
+}
+
+/** Nothing is generated for a client that asks for no more than its prompt: the one token that an engine has to is not told of. */
+function withoutAnswer(submission: Submission): Submission {
+  return {
+    ...submission,
+    take(event) {
+      const taken = submission.take(event);
+      if (taken.type === 'finish') return { ...taken, reason: 'length', stopReason: null };
+      return { ...taken, text: '', reasoning: '', toolCalls: [], tokens: [] };
+    },
+    usage: () => ({ ...submission.usage(), completionTokens: 0 }),
+  };
+}
+
+/** What an answer shows of what was generated, and of the prompts. */
+interface AnswerShape {
+  logprobs: boolean;
+  /** Token ids of prompt and answer. */
+  tokenIds: boolean;
+  tokenName: TokenName;
+  /** What the choice with this index begins with; to be asked once its first event has come. */
+  promptOf(index: number): PromptPart;
+}
+
+interface PromptPart {
+  /** '' unless it is echoed. */
+  text: string;
+  /** Of the tokens of that text. */
+  logprobs: CompletionLogprobs | undefined;
+  /** Further fields of the choice. */
+  fields: { prompt_logprobs?: ReturnType<typeof toPromptLogprobs>; prompt_token_ids?: number[] };
+}
+
+function promptParts(
+  { serving }: ApiContext,
+  prompts: readonly Prompt[],
+  body: CompletionBody,
+  submission: Submission,
+): AnswerShape['promptOf'] {
+  const textOf = (tokenIds: readonly number[]): string => serving.detokenize(body.model ?? undefined, tokenIds).text;
+
+  function echo(prompt: Prompt): string {
+    if (prompt.kind === 'tokens') return textOf(prompt.tokenIds);
+    return prompt.kind === 'text' ? prompt.text : prompt.kind === 'fill' ? prompt.prefix : '';
+  }
+
+  function part(prompt: Prompt, i: number): PromptPart {
+    const tokenIds = submission.promptTokenIds()[i]!;
+    const known = submission.promptLogprobs()[i];
+    const text = body.echo ? echo(prompt) : '';
+    const first = { tokenId: tokenIds[0]!, token: textOf([tokenIds[0]!]) };
+    return {
+      text,
+      logprobs: body.echo && known ? toEchoLogprobs(first, known, text, tokenName(body)) : undefined,
+      fields: {
+        ...(body.prompt_logprobs != null &&
+          known && { prompt_logprobs: toPromptLogprobs(known, body.prompt_logprobs) }),
+        ...(body.return_token_ids && { prompt_token_ids: [...tokenIds] }),
+      },
+    };
+  }
+
+  const made = new Map<number, PromptPart>();
+  return (index) => {
+    const i = Math.floor(index / (body.n ?? 1));
+    const before = made.get(i);
+    if (before !== undefined) return before;
+    const fresh = part(prompts[i]!, i);
+    made.set(i, fresh);
+    return fresh;
+  };
 }
 
 function toPrompts(prompt: WirePrompt, suffix?: string): Prompt[] {
@@ -70,24 +149,31 @@ function toGenerationRequest(id: string, prompt: Prompt, body: CompletionBody): 
   const options = toGenerationOptions(body);
   const n = body.best_of ?? body.n ?? 1;
   // To find the best, tokens need their log-probabilities.
-  const logprobs = body.logprobs ?? (n > (body.n ?? 1) ? 0 : null);
+  const logprobs = body.logprobs ?? (n > (body.n ?? 1) || body.return_token_ids ? 0 : null);
   return {
     ...options,
     id,
     prompt,
     n,
+    promptLogprobs: promptAlternatives(body),
     sampling: {
       ...options.sampling,
-      maxTokens: body.max_tokens ?? DEFAULT_MAX_TOKENS,
+      maxTokens: mostTokens(body),
       logprobs,
     },
   };
 }
 
-/** What the text of every choice of this prompt begins with. */
-function echo(prompt: Prompt, body: CompletionBody): string {
-  if (!body.echo) return '';
-  return prompt.kind === 'text' ? prompt.text : prompt.kind === 'fill' ? prompt.prefix : '';
+/** Undefined: as many as fit. */
+function mostTokens({ max_tokens, n_predict }: CompletionBody): number | undefined {
+  if (max_tokens == null && n_predict != null && n_predict < 0) return undefined;
+  return Math.max(1, max_tokens ?? n_predict ?? DEFAULT_MAX_TOKENS);
+}
+
+/** How many alternatives of each of the prompt's tokens are asked for; undefined: nothing of them. */
+function promptAlternatives({ prompt_logprobs, echo, logprobs }: CompletionBody): number | undefined {
+  const asked = [prompt_logprobs, echo ? logprobs : null].filter((count) => count != null);
+  return asked.length === 0 ? undefined : Math.max(...asked);
 }
 
 /**
@@ -109,45 +195,61 @@ function meanLogprob({ tokens }: Choice): number {
   return tokens.reduce((sum, { logprob }) => sum + logprob, 0) / Math.max(1, tokens.length);
 }
 
-/** @param echoes Text that a choice begins with, by index. */
-function toWireChoice(echoes: readonly string[], withLogprobs: boolean) {
-  return ({ text, tokens, end }: Choice) => ({
-    text: echoes[end.choice] + text,
+function toWireChoice({ text, tokens, end }: Choice, { logprobs, tokenIds, tokenName, promptOf }: AnswerShape) {
+  const prompt = promptOf(end.choice);
+  return {
+    text: prompt.text + text,
     index: end.choice,
-    logprobs: withLogprobs ? toCompletionLogprobs(tokens, 0).logprobs : null,
+    logprobs: logprobs ? withEcho(prompt, tokens, tokenName) : null,
     ...toWireFinish(end),
-  });
+    ...prompt.fields,
+    ...(tokenIds && { token_ids: tokens.map(({ tokenId }) => tokenId) }),
+  };
 }
 
-/** @param echoes Text that a choice begins with, by index. */
-function chunkEvents(chunk: ChunkWriter, echoes: readonly string[], withLogprobs: boolean): EventWriter {
-  const begun = new Set<number>();
-  const offsets = new Array<number>(echoes.length).fill(0);
+/** Log-probabilities of the prompt's tokens, where it is echoed, and of those that follow it. */
+function withEcho({ text, logprobs }: PromptPart, tokens: readonly GeneratedToken[], name: TokenName) {
+  const generated = toCompletionLogprobs(tokens, [...text].length, name).logprobs;
+  return logprobs === undefined ? generated : joinLogprobs(logprobs, generated);
+}
 
+/** @param choices How many there are. */
+function chunkEvents(chunk: ChunkWriter, choices: number, shape: AnswerShape): EventWriter {
+  const begun = new Set<number>();
+  const offsets = new Array<number>(choices).fill(0);
+
+  /** The first event of a choice, where there is something before what was generated. */
   function begin(index: number): string {
     if (begun.has(index)) return '';
     begun.add(index);
-    return echoes[index] as string;
+    const { text, logprobs, fields } = shape.promptOf(index);
+    offsets[index] = [...text].length;
+    if (text === '' && Object.keys(fields).length === 0) return '';
+    const more = JSON.stringify(fields).slice(1, -1);
+    const shown = shape.logprobs && logprobs !== undefined ? JSON.stringify(logprobs) : 'null';
+    return write(index, text, shown, `"finish_reason":null${more && `,${more}`}`);
+  }
+
+  function write(index: number, text: string, logprobs: string, rest: string): string {
+    return chunk.choice(`{"text":${JSON.stringify(text)},"index":${index},"logprobs":${logprobs},${rest}}`);
   }
 
   return {
     event(event) {
       const index = event.choice;
+      const before = begin(index);
       if (event.type === 'finish') {
-        const finish = JSON.stringify(toWireFinish(event)).slice(1);
-        return chunk.choice(`{"text":${JSON.stringify(begin(index))},"index":${index},"logprobs":null,${finish}`);
+        return before + write(index, '', 'null', JSON.stringify(toWireFinish(event)).slice(1, -1));
       }
-      const text = begin(index) + event.text;
-      if (text === '' && event.tokens.length === 0) return '';
+      if (event.text === '' && event.tokens.length === 0) return before;
       let logprobs = 'null';
-      if (withLogprobs) {
-        const part = toCompletionLogprobs(event.tokens, offsets[index] as number);
+      if (shape.logprobs) {
+        const part = toCompletionLogprobs(event.tokens, offsets[index] as number, shape.tokenName);
         offsets[index] = part.offset;
         logprobs = JSON.stringify(part.logprobs);
       }
-      return chunk.choice(
-        `{"text":${JSON.stringify(text)},"index":${index},"logprobs":${logprobs},"finish_reason":null}`,
-      );
+      const ids = shape.tokenIds ? `,"token_ids":${JSON.stringify(event.tokens.map(({ tokenId }) => tokenId))}` : '';
+      return before + write(index, event.text, logprobs, `"finish_reason":null${ids}`);
     },
     end: chunk.end,
   };

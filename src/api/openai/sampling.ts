@@ -1,10 +1,10 @@
 import type { GenerationRequest, SamplingParams } from '../../serving/index.js';
-import type { CommonFields } from './schemas.js';
+import type { CommonFields, TokenFields } from './schemas.js';
 import { toStructuredOutput } from './structured-output.js';
 
 /** The part of a generation request that both protocols spell alike. `logprobs` differs and is left to them. */
 export function toGenerationOptions(
-  body: CommonFields,
+  body: CommonFields & TokenFields,
 ): Omit<GenerationRequest, 'id' | 'prompt'> & { sampling: Partial<SamplingParams> } {
   return {
     model: body.model ?? undefined,
@@ -15,6 +15,7 @@ export function toGenerationOptions(
     priority: body.priority ?? undefined,
     cacheSalt: body.cache_salt ?? undefined,
     promptLogprobs: body.prompt_logprobs ?? undefined,
+    badWords: body.bad_words ?? undefined,
     structuredOutput: toStructuredOutput(body),
     sampling: {
       temperature: body.temperature ?? undefined,
@@ -23,7 +24,7 @@ export function toGenerationOptions(
       topP: body.top_p ?? undefined,
       minP: body.min_p ?? undefined,
       typicalP: body.typical_p ?? undefined,
-      repetitionPenalty: body.repetition_penalty ?? undefined,
+      repetitionPenalty: body.repetition_penalty ?? body.repeat_penalty ?? undefined,
       presencePenalty: body.presence_penalty ?? undefined,
       frequencyPenalty: body.frequency_penalty ?? undefined,
       logitBias: body.logit_bias
@@ -31,9 +32,15 @@ export function toGenerationOptions(
         : undefined,
       seed: body.seed ?? undefined,
       minTokens: body.min_tokens ?? undefined,
-      maxTokens: body.max_tokens ?? undefined,
+      maxTokens: body.max_tokens ?? toMaxTokens(body.n_predict),
       ignoreEos: body.ignore_eos ?? undefined,
       stopTokenIds: body.stop_token_ids ?? undefined,
+      allowedTokenIds: body.allowed_token_ids ?? undefined,
     },
   };
+}
+
+/** llama-server's -1 is as many as fit; 0, a prompt alone, is as few as an engine can. */
+function toMaxTokens(predict: number | null | undefined): number | undefined {
+  return predict == null || predict < 0 ? undefined : Math.max(1, predict);
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from '@hono/zod-openapi';
+import { describeErrors, ERROR_STATUSES } from '../error-responses.js';
 import { boundedArray } from './bounded-array.js';
 import { refuseSeveralForms, structuredOutputFields } from './structured-output.js';
 
@@ -15,6 +16,8 @@ export const MAX_ITEMS = 2048;
 const MAX_STOP_STRINGS = 64;
 const MAX_STOP_TOKENS = 1024;
 const MAX_LOGIT_BIASES = 4096;
+const MAX_ALLOWED_TOKENS = 65_536;
+const MAX_BAD_WORDS = 1024;
 /** Alternatives per token. */
 export const MAX_LOGPROBS = 20;
 
@@ -42,6 +45,7 @@ export const commonFields = {
   model: z.string().nullish().describe('Name of a served model; left out: the default model.'),
   n: z.int().min(1).max(128).nullish().describe('Number of choices for each prompt.'),
   max_tokens: z.int().min(1).nullish().describe('Most tokens to generate for each choice.'),
+  n_predict: z.int().min(-1).nullish().describe("llama-server's name of `max_tokens`; -1: as many as fit."),
   stop: z
     .union([z.string().min(1), boundedArray(z.string().min(1), { max: MAX_STOP_STRINGS })], {
       error: `must be a string or a list of up to ${MAX_STOP_STRINGS} strings`,
@@ -60,17 +64,18 @@ export const commonFields = {
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().gt(0).nullish().describe('Above 1: tokens already seen become less likely.'),
+  repeat_penalty: z.number().gt(0).nullish().describe("llama-server's name of it."),
   logit_bias: LogitBias.nullish().describe('Added to the logits of these token ids.'),
   seed: z.int().nullish().describe('The same seed and request give the same answer.'),
 
   min_tokens: z.int().min(0).nullish().describe('No end of text and no stop token before this many tokens.'),
-  prompt_logprobs: z
-    .int()
-    .min(0)
-    .max(MAX_LOGPROBS)
-    .nullish()
-    .describe("Return log-probabilities of the prompt's tokens, with so many alternatives (vLLM)."),
   stop_token_ids: boundedArray(z.int().min(0), { max: MAX_STOP_TOKENS }).nullish(),
+  allowed_token_ids: boundedArray(z.int().min(0), { min: 1, max: MAX_ALLOWED_TOKENS })
+    .nullish()
+    .describe('The only tokens that can be generated (vLLM).'),
+  bad_words: boundedArray(z.string().min(1), { max: MAX_BAD_WORDS })
+    .nullish()
+    .describe('Texts whose last token is not generated behind the others (vLLM).'),
   ignore_eos: z.boolean().nullish().describe("Go on after the model's end-of-text token."),
   include_stop_str_in_output: z.boolean().nullish(),
   skip_special_tokens: z.boolean().nullish().describe('Leave special tokens out of the text (default true).'),
@@ -82,19 +87,45 @@ export const commonFields = {
 
 export type CommonFields = z.infer<z.ZodObject<typeof commonFields>>;
 
+/** What chat completions and completions show of tokens, under vLLM's names. */
+export const tokenFields = {
+  prompt_logprobs: z
+    .int()
+    .min(0)
+    .max(MAX_LOGPROBS)
+    .nullish()
+    .describe("Return log-probabilities of the prompt's tokens, with so many alternatives (vLLM)."),
+  return_token_ids: z.boolean().nullish().describe('Return the token ids of prompt and answer (vLLM).'),
+  return_tokens_as_token_ids: z
+    .boolean()
+    .nullish()
+    .describe('Write tokens in log-probabilities as `token_id:42` (vLLM).'),
+};
+
+export type TokenFields = z.infer<z.ZodObject<typeof tokenFields>>;
+
 /** Fields we know and do not support, each with the values that ask for nothing. */
 export type UnsupportedFields = Record<string, readonly unknown[]>;
 
-/** Unsupported in both protocols: vLLM's extensions. */
+/** llama.cpp's samplers that Quire does not have. */
+export const unsupportedSamplers: UnsupportedFields = {
+  mirostat: [0],
+  dry_multiplier: [0],
+  xtc_probability: [0],
+  dynatemp_range: [0],
+  top_n_sigma: [-1, 0],
+  adaptive_target: [-1],
+};
+
+/** Unsupported in both protocols: extensions of vLLM and llama-server. */
 const commonUnsupported: UnsupportedFields = {
+  ...unsupportedSamplers,
   use_beam_search: [false],
   length_penalty: [1],
-  allowed_token_ids: [],
-  bad_words: [[]],
+  logprob_token_ids: [[]],
+  repetition_detection: [],
   truncate_prompt_tokens: [],
   logits_processors: [[]],
-  return_token_ids: [false],
-  return_tokens_as_token_ids: [false],
   spaces_between_special_tokens: [true],
 };
 
@@ -161,6 +192,9 @@ export const responseFields = {
   usage: TokenUsage,
 };
 
+/** Token ids in an answer, where they were asked for. */
+export const tokenIdsField = z.array(z.int()).optional();
+
 export const promptLogprobsField = z
   .array(z.record(z.string(), z.object({ logprob: z.number(), rank: z.int(), decoded_token: z.string() })).nullable())
   .optional()
@@ -185,17 +219,5 @@ export const ErrorResponse = z
   })
   .openapi('Error');
 
-function errorResponse(description: string) {
-  return { description, content: { 'application/json': { schema: ErrorResponse } } };
-}
-
 /** What any route that generates may answer besides a success. */
-export const errorResponses = {
-  400: errorResponse('The request is wrong; `param` names the field.'),
-  401: errorResponse('The API key is missing or wrong.'),
-  404: errorResponse('No such model.'),
-  413: errorResponse('The request body is too large.'),
-  415: errorResponse('The request body is not JSON.'),
-  500: errorResponse('A fault of the server.'),
-  503: errorResponse('The engine is loading or has failed; try again after `Retry-After` seconds.'),
-};
+export const errorResponses = describeErrors(ERROR_STATUSES, ErrorResponse);

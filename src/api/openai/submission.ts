@@ -31,6 +31,8 @@ export interface Submission {
   end(): void;
   /** Sums over all prompts: running totals, final once `events` has ended. */
   usage(): Usage;
+  /** Of each prompt. */
+  promptTokenIds(): Int32Array[];
   /** Of each prompt, once its first event has come; undefined where they were not asked for. */
   promptLogprobs(): ReturnType<Generation['promptLogprobs']>[];
 }
@@ -77,6 +79,7 @@ export async function submit(
       abort();
     },
     usage: () => sumUsage(generations),
+    promptTokenIds: () => generations.map((generation) => generation.promptTokenIds),
     promptLogprobs: () => generations.map((generation) => generation.promptLogprobs()),
   };
 }

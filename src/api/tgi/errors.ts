@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { describeErrors } from '../error-responses.js';
 import type { ErrorReply } from '../openai/errors.js';
 import type { ErrorAnswer } from '../protocol.js';
 
@@ -14,15 +15,4 @@ export function toTgiError({ status, body }: ErrorReply): ErrorAnswer {
   };
 }
 
-function errorResponse(description: string) {
-  return { description, content: { 'application/json': { schema: TgiError } } };
-}
-
-export const tgiErrors = {
-  401: errorResponse('The API key is missing or wrong.'),
-  413: errorResponse('The request body is too large.'),
-  415: errorResponse('The request body is not JSON.'),
-  422: errorResponse('The request is wrong.'),
-  500: errorResponse('A fault of the server.'),
-  503: errorResponse('The engine is loading or has failed; try again after `Retry-After` seconds.'),
-};
+export const tgiErrors = describeErrors([401, 413, 415, 422, 500, 503] as const, TgiError);

@@ -1,8 +1,8 @@
-import { createRoute, OpenAPIHono, type z } from '@hono/zod-openapi';
+import { OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { Prompt, Serving, Tokenization } from '../../serving/index.js';
 import type { ApiContext } from '../context.js';
+import { jsonRoute } from '../openai/json-route.js';
 import { toChatMessage } from '../openai/message-schemas.js';
-import { errorResponses } from '../openai/schemas.js';
 import { toToolUse } from '../openai/tool-schemas.js';
 import {
   AppliedTemplate,
@@ -16,27 +16,9 @@ import {
 /** Where these routes are. */
 export const TOKEN_PATHS = ['/tokenize', '/detokenize', '/apply-template'];
 
-function route<Path extends string, Request extends z.ZodType, Response extends z.ZodType>(
-  path: Path,
-  summary: string,
-  request: Request,
-  response: Response,
-) {
-  return createRoute({
-    method: 'post',
-    path,
-    summary,
-    request: { body: { required: true, content: { 'application/json': { schema: request } } } },
-    responses: {
-      200: { description: 'The result.', content: { 'application/json': { schema: response } } },
-      ...errorResponses,
-    },
-  });
-}
-
-const tokenizeRoute = route('/tokenize', 'Turn a text or a chat into token ids', TokenizeRequest, Tokenized);
-const detokenizeRoute = route('/detokenize', 'Turn token ids into text', DetokenizeRequest, Detokenized);
-const templateRoute = route('/apply-template', 'Render a chat as text', ApplyTemplateRequest, AppliedTemplate);
+const tokenizeRoute = jsonRoute('/tokenize', 'Turn a text or a chat into token ids', TokenizeRequest, Tokenized);
+const detokenizeRoute = jsonRoute('/detokenize', 'Turn token ids into text', DetokenizeRequest, Detokenized);
+const templateRoute = jsonRoute('/apply-template', 'Render a chat as text', ApplyTemplateRequest, AppliedTemplate);
 
 /** `POST /tokenize` and `/detokenize`, as vLLM and as llama-server have them, and llama-server's `/apply-template`. */
 export function tokens({ serving }: ApiContext): OpenAPIHono {

@@ -1,3 +1,4 @@
+import type { StructuralTagFormat } from '../../grammar/index.js';
 import type { ToolCallDelta, ToolDefinition, ToolUse } from '../types.js';
 
 /** What a piece of generated text was. */
@@ -37,6 +38,8 @@ export interface OutputFormat {
   readonly name: string;
   /** Texts of special tokens that are markup, and so have to be in the text that a parser gets. */
   readonly markupTokens: readonly string[];
+  /** What stands around the model's thoughts. */
+  readonly reasoning: { readonly open: string; readonly close: string };
   createParser(options: OutputParserOptions): OutputParser;
   /**
    * XGrammar's structural tag (its `format`) of answers that call tools as they should: with arguments that match their
@@ -44,4 +47,10 @@ export interface OutputFormat {
    * @param promptEnd see {@link OutputParserOptions}
    */
   toolCallTag(tools: ToolUse, promptEnd: string): Record<string, unknown>;
+  /**
+   * XGrammar's structural tag (its `format`) of answers that have a form: with what the model writes around it,
+   * reasoning included; the form alone where that is nothing.
+   * @param promptEnd see {@link OutputParserOptions}
+   */
+  formTag(form: StructuralTagFormat, promptEnd: string): StructuralTagFormat;
 }

@@ -143,9 +143,9 @@ const promptFields = {
 const {
   n: _n,
   max_tokens: _maxTokens,
+  n_predict: _nPredict,
   stream_options: _streamOptions,
   user: _user,
-  prompt_logprobs: _promptLogprobs,
   ...samplingFields
 } = commonFields;
 
@@ -157,6 +157,7 @@ const MOVED = {
   messages: 'input',
   max_tokens: 'max_output_tokens',
   max_completion_tokens: 'max_output_tokens',
+  n_predict: 'max_output_tokens',
   response_format: 'text.format',
   reasoning_effort: 'reasoning.effort',
   verbosity: 'text.verbosity',
@@ -165,6 +166,8 @@ const MOVED = {
 
 const UNSUPPORTED = {
   prompt_logprobs: [],
+  return_token_ids: [false],
+  return_tokens_as_token_ids: [false],
   background: [false],
   conversation: [],
   prompt: [],

@@ -13,7 +13,9 @@ export function* readBareCalls(input: TextInput, calls: CallSink): Reading<void>
     yield* input.accept('json');
     yield* input.skipSpace();
   }
+  let called = false;
   while (yield* readCallList(input, calls, true)) {
+    called = true;
     input.hold();
     yield* input.takeWhile(
       (unit) => /[\s;,]/.test(unit),
@@ -22,5 +24,5 @@ export function* readBareCalls(input: TextInput, calls: CallSink): Reading<void>
     const next = yield* input.peek();
     if (next !== '{' && next !== '[') break;
   }
-  if (fenced && (yield* input.accept('```'))) calls.markup();
+  if (called && fenced && (yield* input.accept('```'))) calls.markup();
 }

@@ -1,3 +1,4 @@
+import type { StructuralTagFormat } from '../../../grammar/index.js';
 import type { OutputFormat, OutputParser, OutputParserOptions } from '../output-format.js';
 import { type AnswerOutput, createAnswerOutput, createCallId } from './answer-output.js';
 import type { CallSink, CallSyntax } from './call-syntax.js';
@@ -9,19 +10,32 @@ export interface FormatParts {
   name: string;
   calls: CallSyntax;
   reasoning: ReasoningSyntax;
+  /** The model is known to think, even where the prompt does not begin that for it. */
+  reasons: boolean;
   /** Default: as OpenAI's. */
   createCallId?: () => string;
 }
 
 /** A format whose answers are reasoning, then text with calls in it. */
-export function createFormat({ name, calls, reasoning, ...ids }: FormatParts): OutputFormat {
+export function createFormat({ name, calls, reasoning, reasons, ...ids }: FormatParts): OutputFormat {
   return {
     name,
     markupTokens: markupTokens(reasoning, calls),
+    reasoning,
     createParser: (options) =>
       createParser(options, ids.createCallId, (input, output) => readAnswer(input, output, reasoning, calls, options)),
     toolCallTag: (tools, promptEnd) => ({ ...withReasoning(reasoning, callsFormat(calls.tags, tools), promptEnd) }),
+    formTag: (form, promptEnd) =>
+      reasons || isReasoningOpen(reasoning, promptEnd)
+        ? withReasoning(reasoning, inAnswer(reasoning, form), promptEnd)
+        : form,
   };
+}
+
+/** A form with what the model may write around its answer. */
+function inAnswer({ answer }: ReasoningSyntax, form: StructuralTagFormat): StructuralTagFormat {
+  if (answer === undefined) return form;
+  return { type: 'or', elements: [{ type: 'tag', begin: answer.open, content: form, end: answer.close }, form] };
 }
 
 function markupTokens({ open, close, answer }: ReasoningSyntax, calls: CallSyntax): string[] {

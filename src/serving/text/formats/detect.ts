@@ -82,5 +82,5 @@ export function detectOutputFormat(source = ''): OutputFormat {
   const { name, calls, createCallId } = known ?? GENERIC;
   const think = source.includes('<response>') ? THINK_AND_RESPOND : THINK;
   const reasoning = REASONING.find(({ open }) => source.includes(open)) ?? think;
-  return createFormat({ name, calls, reasoning, createCallId });
+  return createFormat({ name, calls, reasoning, reasons: source.includes(reasoning.open), createCallId });
 }

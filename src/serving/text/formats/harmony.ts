@@ -22,6 +22,7 @@ const NEXT = `${START}assistant`;
 export const harmony: OutputFormat = {
   name: 'openai',
   markupTokens: [CHANNEL, MESSAGE, START, END, CALL, RETURN, CONSTRAIN],
+  reasoning: { open: `${CHANNEL}analysis${MESSAGE}`, close: END },
   createParser: (options) => createParser(options, undefined, (input, output) => readMessages(input, output, options)),
 
   toolCallTag({ definitions, choice }) {
@@ -36,25 +37,29 @@ export const harmony: OutputFormat = {
       stop_after_first: true,
     };
   },
+
+  formTag(form, promptEnd) {
+    const answer: StructuralTagFormat = { type: 'tag', begin: `${CHANNEL}final${MESSAGE}`, content: form, end: '' };
+    if (!promptEnd.endsWith(NEXT)) return form;
+    return { type: 'or', elements: [answer, { type: 'sequence', elements: [message('analysis'), answer] }] };
+  },
 };
 
 const TO = 'to=functions.';
 /** Behind the recipient, which stands in the channel or before it. */
 const HEADERS = [` ${CONSTRAIN}json${MESSAGE}`, `${CHANNEL}commentary json${MESSAGE}`];
 
+/** A message, and the beginning of the next one. */
+function message(channel: string): StructuralTagFormat {
+  return { type: 'tag', begin: `${CHANNEL}${channel}${MESSAGE}`, content: { type: 'any_text' }, end: END + NEXT };
+}
+
 /** A call, and before it a message of reasoning or of text, or both. */
 function thenCalls(tools: readonly ToolDefinition[]): Record<string, unknown> & StructuralTagFormat {
-  const channel = (name: string): string => `${CHANNEL}${name}`;
   const calls: StructuralTagFormat = {
     type: 'or',
-    elements: tools.map((tool) => argumentsTag(`${channel('commentary')} ${TO}${tool.name}${HEADERS[0]}`, tool, '')),
+    elements: tools.map((tool) => argumentsTag(`${CHANNEL}commentary ${TO}${tool.name}${HEADERS[0]}`, tool, '')),
   };
-  const message = (name: string): StructuralTagFormat => ({
-    type: 'tag',
-    begin: `${channel(name)}${MESSAGE}`,
-    content: { type: 'any_text' },
-    end: END + NEXT,
-  });
   const [reasoning, preamble] = [message('analysis'), message('commentary')];
   const ways = [[], [reasoning], [preamble], [reasoning, preamble]];
   return { type: 'or', elements: ways.map((before) => ({ type: 'sequence', elements: [...before, calls] })) };

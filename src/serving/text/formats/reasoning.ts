@@ -18,7 +18,7 @@ const TURN =
  * Whether the prompt has begun the reasoning for the model. Someone may have written the marker in a message: then a
  * turn ends behind it.
  */
-export function isReasoningOpen({ open, close }: ReasoningSyntax, prompt: string): boolean {
+export function isReasoningOpen({ open, close }: Pick<ReasoningSyntax, 'open' | 'close'>, prompt: string): boolean {
   const start = prompt.lastIndexOf(open);
   if (start < 0) return false;
   const behind = prompt.slice(start + open.length);
