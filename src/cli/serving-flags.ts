@@ -18,6 +18,7 @@ const PLACEHOLDERS: Record<string, string> = {
   batchWindow: '<ms>',
   batchInvariant: '<when>',
   requantize: '<type>',
+  engineTimeout: '<s>',
 };
 
 /** Adds `[model]`, `--model` and a flag for everything else that can be set about serving a model. */

@@ -5,6 +5,7 @@ import {
   Scheduler,
   type SchedulerOptions,
   type Sequence,
+  type StepPlan,
 } from '../scheduler/index.js';
 import type { TokenSelection } from '../selection/index.js';
 import type { Chunk, Executor } from './executor.js';
@@ -32,6 +33,8 @@ export interface EngineOptions extends SchedulerOptions {
   masks: Pick<TokenMasks, 'open' | 'next' | 'accept' | 'flush' | 'release'>;
   /** There is something new to do or to send, without a call from outside. */
   onChange?(): void;
+  /** The step that begins now is the first one of these requests. */
+  onAdmitted?(requestIds: string[]): void;
   /** Check the scheduler's books after every step. */
   checkEveryStep: boolean;
 }
@@ -46,6 +49,8 @@ export class Engine {
   private readonly sampler: Sampler;
   private readonly endTokens: ReadonlySet<number>;
   private readonly requests = new Map<string, EngineRequest>();
+  /** Those that a step has begun with. */
+  private readonly admitted = new Set<string>();
   /** Requests whose grammar is being compiled. */
   private readonly preparing = new Map<string, EngineRequest>();
   /** By request: who reads the rows of its prompt, if anybody. */
@@ -73,14 +78,15 @@ export class Engine {
 
   private prepare(request: EngineRequest, grammar: Grammar): void {
     const { masks, onChange } = this.options;
-    const { id, n } = request;
+    const { id, n, resume } = request;
     if (this.preparing.has(id) || this.requests.has(id)) {
       this.reject(id, `a request with id ${id} is running`);
       return;
     }
     this.preparing.set(id, request);
     const isAwaited = (): boolean => this.preparing.get(id) === request && this.preparing.delete(id);
-    masks.open(id, grammar, n).then(
+    const begun = Array.from({ length: n }, (_, choice) => resume?.find((one) => one.choice === choice)?.tokens ?? []);
+    masks.open(id, grammar, begun).then(
       () => {
         if (!isAwaited()) return;
         this.enqueue(request);
@@ -97,12 +103,16 @@ export class Engine {
   }
 
   private enqueue(request: EngineRequest): void {
-    const { id, promptTokenIds, n, priority, cacheSalt, sampling, promptLogprobs } = request;
+    const { id, promptTokenIds, n, priority, cacheSalt, sampling, resume } = request;
     const { maxTokens } = sampling;
+    // Of what is resumed, the client has been told.
+    const promptLogprobs = resume === null ? request.promptLogprobs : null;
     const computesAll = promptLogprobs !== null;
     const isAdmitted = this.admit(id, () => {
       if (maxTokens < 1) throw new AdmissionError(`max_tokens must be at least 1, got ${maxTokens}`);
-      this.scheduler.add({ id, promptTokenIds, maxTokens, n, priority, cacheSalt, computesAll });
+      const wanted = { id, promptTokenIds, maxTokens, n, priority, cacheSalt, computesAll };
+      const sequences = this.scheduler.add(resume === null ? wanted : { ...wanted, resume });
+      if (resume !== null) for (const sequence of sequences) this.remember(sequence, request);
     });
     if (!isAdmitted) {
       if (request.grammar !== null) this.options.masks.release(id);
@@ -156,6 +166,7 @@ export class Engine {
     const began = performance.now();
     const plan = this.scheduler.plan(began);
     if (plan.scheduled.length === 0) return false;
+    this.tellAdmitted(plan);
     const chunks = plan.scheduled.map((scheduled) => this.chunkOf(scheduled));
     const decodeBegan = performance.now();
     this.options.executor.run(chunks, plan.copies);
@@ -209,6 +220,17 @@ export class Engine {
     };
   }
 
+  /** Should the step be the engine's last, it is known who was in it. */
+  private tellAdmitted({ scheduled }: StepPlan): void {
+    const fresh: string[] = [];
+    for (const { sequence } of scheduled) {
+      if (this.admitted.has(sequence.requestId)) continue;
+      this.admitted.add(sequence.requestId);
+      fresh.push(sequence.requestId);
+    }
+    if (fresh.length > 0) this.options.onAdmitted?.(fresh);
+  }
+
   private admit(requestId: string, add: () => void): boolean {
     try {
       add();
@@ -246,13 +268,20 @@ export class Engine {
       this.events.push({ type: 'started', requestId: request.id, cachedTokens: sequence.cachedTokens });
     }
     for (const choice of [sequence, ...this.scheduler.fork(sequence)]) {
-      if (isFirst) {
-        const history = createHistory(request.sampling, request.promptTokenIds);
-        if (history) this.histories.set(choice, history);
-        const rules = TokenRules.of(request.sampling, this.options.vocabSize);
-        if (rules) this.rules.set(choice, rules);
-      }
+      if (isFirst) this.remember(choice, request);
       this.advance(choice, request, logits);
+    }
+  }
+
+  /** Begins to keep what the next tokens of a choice depend on, besides its text: from those that it has. */
+  private remember(sequence: Sequence, { sampling, promptTokenIds }: EngineRequest): void {
+    const history = createHistory(sampling, promptTokenIds);
+    const rules = TokenRules.of(sampling, this.options.vocabSize);
+    if (history) this.histories.set(sequence, history);
+    if (rules) this.rules.set(sequence, rules);
+    for (let i = sequence.promptLength; i < sequence.tokens.length; i++) {
+      if (history) countToken(history, sequence.tokens.array[i]);
+      rules?.count(sequence.tokens.array[i]);
     }
   }
 
@@ -316,6 +345,7 @@ export class Engine {
     if (this.scheduler.has(requestId)) return;
     const request = this.requests.get(requestId);
     this.requests.delete(requestId);
+    this.admitted.delete(requestId);
     this.readers.delete(requestId);
     if (request !== undefined && request.grammar !== null) this.options.masks.release(requestId);
   }

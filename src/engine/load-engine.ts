@@ -17,6 +17,7 @@ export interface LoadHooks {
   onLog(level: LogLevel, message: string): void;
   /** The engine has something to do or to send although nobody called it. */
   onChange?(): void;
+  onAdmitted?(requestIds: string[]): void;
 }
 
 export interface LoadedEngine {
@@ -70,6 +71,7 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
       endTokens: endTokens(model),
       masks,
       onChange: hooks.onChange,
+      onAdmitted: hooks.onAdmitted,
       targetItlMs: config.targetItlMs,
       policy: config.policy,
       batchWindowMs: config.batchWindowMs,

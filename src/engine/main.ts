@@ -39,6 +39,9 @@ function handle(message: GatewayMessage): void {
       loaded?.engine.abort(message.requestId, message.choice);
       wake();
       return;
+    case 'ping':
+      send({ type: 'pong' });
+      return;
     case 'shutdown':
       loaded?.dispose();
       process.exit(0);
@@ -50,6 +53,7 @@ async function start(config: Parameters<typeof loadEngine>[0]): Promise<void> {
     onProgress: (phase, fraction) => send({ type: 'progress', phase, fraction }),
     onLog: (level, message) => send({ type: 'log', level, message }),
     onChange: wake,
+    onAdmitted: (requestIds) => send({ type: 'admitted', requestIds }),
   });
   send({ type: 'ready', info: loaded.info, stats: loaded.engine.stats() });
 }

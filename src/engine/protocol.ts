@@ -9,7 +9,7 @@ import type { Grammar } from '../grammar/index.js';
 
 export type { Grammar };
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /**
  * Most sequences that an engine runs at once: a step gives every sequence an id of its own, llama.cpp has 256 of them,
@@ -86,6 +86,17 @@ export interface EngineRequest {
    * end-of-generation tokens, which then ends it, whatever `minTokens` and `ignoreEos` say.
    */
   grammar: Grammar | null;
+  /**
+   * null: a new request. Else it goes on where another engine left it: only these choices, behind these tokens of theirs,
+   * at least one each. What comes next is what would have come there.
+   */
+  resume: readonly ResumedChoice[] | null;
+}
+
+/** A choice that another engine has begun. */
+export interface ResumedChoice {
+  choice: number;
+  tokens: readonly number[];
 }
 
 /** How the hidden states of a prompt's tokens become one vector: their mean, or the last one's. */
@@ -115,6 +126,8 @@ export interface TokenLogprobs {
 }
 
 export type EngineEvent =
+  /** The request is part of the step that begins now; the first event of every request that is not rejected. */
+  | { type: 'admitted'; requestId: string }
   /** The prompt is computed and the first tokens follow; `cachedTokens` of it came from the prefix cache. */
   | { type: 'started'; requestId: string; cachedTokens: number }
   | { type: 'token'; requestId: string; choice: number; token: number; logprobs?: TokenLogprobs }
@@ -218,6 +231,8 @@ export type GatewayMessage =
   | { type: 'embed'; request: EmbedRequest }
   /** Ends a request, or one choice of it; its pages are free after the running step. */
   | { type: 'abort'; requestId: string; choice?: number }
+  /** To be answered by `pong`, between two steps. */
+  | { type: 'ping' }
   | { type: 'shutdown' };
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -227,6 +242,9 @@ export type EngineMessage =
   | { type: 'progress'; phase: string; fraction: number }
   | { type: 'ready'; info: EngineInfo; stats: EngineStats }
   | { type: 'step'; events: EngineEvent[]; stats: EngineStats }
+  /** Right before a step: requests that are part of one for the first time. */
+  | { type: 'admitted'; requestIds: string[] }
+  | { type: 'pong' }
   | { type: 'log'; level: LogLevel; message: string }
   /** The engine cannot start or cannot go on; the process exits after this. `hint` says what the user can do. */
   | { type: 'fatal'; message: string; hint?: string };

@@ -3,10 +3,17 @@ import type { GrammarSource } from './compiler.js';
 /** To the worker that computes masks. */
 export type MaskRequest =
   /** Begin to match a grammar, once for each of the given masks, and fill those. */
-  | { type: 'open'; id: string; grammar: GrammarSource; masks: SharedArrayBuffer[] }
+  | { type: 'open'; id: string; grammar: GrammarSource; choices: MaskedChoice[] }
   /** Tokens that choices have gone on with; their masks are to be filled anew. */
   | { type: 'accept'; tokens: ReadonlyArray<readonly [id: string, choice: number, token: number]> }
   | { type: 'close'; id: string };
+
+/** One of them. */
+export interface MaskedChoice {
+  mask: SharedArrayBuffer;
+  /** Tokens that it has gone on with already. */
+  tokens: readonly number[];
+}
 
 export type MaskReply =
   | { type: 'opened'; id: string }

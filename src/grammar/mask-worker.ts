@@ -54,12 +54,17 @@ async function handle(message: MaskRequest): Promise<void> {
   }
 }
 
-async function open({ id, grammar, masks }: Extract<MaskRequest, { type: 'open' }>): Promise<MaskReply> {
+async function open({ id, grammar, choices: asked }: Extract<MaskRequest, { type: 'open' }>): Promise<MaskReply> {
   const choices: Choice[] = [];
   try {
     const ready = await compile(grammar);
-    for (const shared of masks) {
-      choices.push({ matcher: await createMatcher(ready, grammar.lengths), ...openMask(shared) });
+    for (const { mask, tokens } of asked) {
+      const choice = { matcher: await createMatcher(ready, grammar.lengths), ...openMask(mask) };
+      choices.push(choice);
+      for (const token of tokens) {
+        await choice.matcher.fill(choice.words);
+        choice.matcher.accept(token);
+      }
     }
     requests.set(id, choices);
     for (const choice of choices) await fill(choice);

@@ -40,17 +40,18 @@ export class TokenMasks {
   }
 
   /**
-   * Compiles a grammar for a request of so many choices. Resolves when their first masks are there. To be released.
+   * Compiles a grammar for a request. Resolves when the first masks of its choices are there. To be released.
+   * @param begun the tokens that each of them has already
    * @throws GrammarError when it is not a grammar; Error when the thread has failed
    */
-  open(id: string, { textTokens, ...text }: Grammar, choices: number): Promise<void> {
-    const masks = Array.from({ length: choices }, () => createMask(this.vocabulary.size));
-    const request: ConstrainedRequest = { choices: masks.map((shared) => ({ ...openMask(shared), accepted: 0 })) };
+  open(id: string, { textTokens, ...text }: Grammar, begun: ReadonlyArray<readonly number[]>): Promise<void> {
+    const choices = begun.map((tokens) => ({ mask: createMask(this.vocabulary.size), tokens }));
+    const request: ConstrainedRequest = { choices: choices.map(({ mask }) => ({ ...openMask(mask), accepted: 0 })) };
     this.requests.set(id, request);
     const bytes = textTokens.map((token) => [token, this.vocabulary.pieceBytes(token, true)] as const);
     return new Promise((resolve, reject) => {
       request.opened = { resolve, reject };
-      this.send({ type: 'open', id, grammar: { ...text, textTokens: bytes }, masks });
+      this.send({ type: 'open', id, grammar: { ...text, textTokens: bytes }, choices });
     });
   }
 

@@ -35,6 +35,8 @@ export interface ScheduleRequest {
   cacheSalt: string;
   /** Something is wanted of every position of the prompt: none may come from the prefix cache. */
   computesAll?: boolean;
+  /** Only these of its choices, behind tokens that they have already; left out: all, from the beginning. */
+  resume?: ReadonlyArray<{ choice: number; tokens: readonly number[] }>;
 }
 
 /** Compute positions [start, start + count) of the sequence in this step. */
@@ -137,10 +139,11 @@ export class Scheduler {
 
   /**
    * Queues a request.
+   * @returns its first choice, or all that go on.
    * @throws AdmissionError when it can never run, with the numbers
    */
-  add(request: ScheduleRequest): void {
-    const { promptTokenIds, maxTokens, n } = request;
+  add(request: ScheduleRequest): Sequence[] {
+    const { promptTokenIds, maxTokens, n, resume } = request;
     const { maxModelLen, maxNumSeqs } = this.options;
     const length = promptTokenIds.length + maxTokens;
     if (promptTokenIds.length < 1) throw new AdmissionError('the prompt has no tokens');
@@ -157,23 +160,30 @@ export class Scheduler {
     }
     if (n < 1 || n > maxNumSeqs) throw new AdmissionError(`n must be between 1 and ${maxNumSeqs}, got ${n}`);
     if (this.sequencesOf.has(request.id)) throw new AdmissionError(`a request with id ${request.id} is running`);
-    const sequence: Sequence = {
-      requestId: request.id,
-      choice: 0,
-      priority: request.priority,
-      arrival: this.arrivals++,
-      promptLength: promptTokenIds.length,
-      tokens: new TokenList(promptTokenIds),
-      table: this.cache.createTable(request.cacheSalt),
-      state: 'waiting',
-      pendingForks: n - 1,
-      claims: [],
-      computesAll: request.computesAll ?? false,
-      cachedTokens: 0,
-      wasPreempted: false,
-    };
-    this.sequencesOf.set(request.id, [sequence]);
-    this.waiting.push(sequence);
+    const arrival = this.arrivals++;
+    const sequences = (resume ?? [{ choice: 0, tokens: [] }]).map(({ choice, tokens }): Sequence => {
+      const all = new TokenList(promptTokenIds);
+      for (const token of tokens) all.push(token);
+      return {
+        requestId: request.id,
+        choice,
+        priority: request.priority,
+        arrival,
+        promptLength: promptTokenIds.length,
+        tokens: all,
+        table: this.cache.createTable(request.cacheSalt),
+        state: 'waiting',
+        pendingForks: resume ? 0 : n - 1,
+        claims: [],
+        computesAll: request.computesAll ?? false,
+        cachedTokens: 0,
+        // By the engine that is gone, if you like.
+        wasPreempted: resume !== undefined,
+      };
+    });
+    this.sequencesOf.set(request.id, [...sequences]);
+    for (const sequence of sequences) this.waiting.push(sequence);
+    return sequences;
   }
 
   /**

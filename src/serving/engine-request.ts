@@ -72,6 +72,7 @@ export function toEngineRequest(
     cacheSalt: request.cacheSalt ?? '',
     promptLogprobs: request.promptLogprobs ?? null,
     grammar,
+    resume: null,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { EngineConfig, LogLevel } from '../engine/protocol.js';
 import { GrammarMaker } from '../grammar/index.js';
-import { type EngineClient, type StartEngine, spawnEngine } from './engines/index.js';
+import { type StartEngine, type SupervisedEngine, spawnEngine, superviseEngine } from './engines/index.js';
 import { resolveModel } from './models/index.js';
 import type { ServingOptions } from './options.js';
 import { loadModelText, type ModelText } from './text/index.js';
@@ -12,6 +12,8 @@ export interface ServingParts {
   /** Reads vocabulary and chat template; may block meanwhile. */
   loadModelText(path: string): ModelText;
   startEngine: StartEngine;
+  /** How long to wait before each new start of an engine that dies again and again; after the last one it stays dead. */
+  restartDelaysMs: readonly number[];
   /** Where notes about the model and the engine's log lines go. */
   onLog(level: LogLevel, message: string): void;
 }
@@ -21,12 +23,18 @@ export interface Backend {
   /** Short name of the model, to serve it by when the user gave none. */
   name: string;
   text: ModelText;
-  engine: EngineClient;
+  engine: SupervisedEngine;
   /** Makes grammars over the model's vocabulary. */
   grammars: GrammarMaker;
 }
 
-const defaultParts: ServingParts = { resolveModel, loadModelText, startEngine: spawnEngine, onLog() {} };
+const defaultParts: ServingParts = {
+  resolveModel,
+  loadModelText,
+  startEngine: spawnEngine,
+  restartDelaysMs: [0, 0, 500, 2_000, 5_000, 10_000],
+  onLog() {},
+};
 
 /**
  * Everything from a model's name to an engine that takes requests.
@@ -38,7 +46,7 @@ export async function loadBackend(
   parts: Partial<ServingParts>,
   progress: { signal: AbortSignal; onProgress(phase: string, fraction: number): void },
 ): Promise<Backend> {
-  const { resolveModel, loadModelText, startEngine, onLog } = { ...defaultParts, ...parts };
+  const { resolveModel, loadModelText, startEngine, restartDelaysMs, onLog } = { ...defaultParts, ...parts };
   const { signal, onProgress } = progress;
   const model = await resolveModel(options.model, {
     requantize: options.requantize,
@@ -50,7 +58,12 @@ export async function loadBackend(
 
   const text = loadModelText(model.path);
   try {
-    const engine = await startEngine(engineConfig(options, model.path), { onProgress, onLog, signal });
+    const engine = await superviseEngine({
+      config: engineConfig(options, model.path),
+      hooks: { onProgress, onLog, signal, silenceMs: options.engineTimeout * 1000 },
+      startEngine,
+      restartDelaysMs,
+    });
     return { name: model.name, text, engine, grammars: new GrammarMaker(text.tokenizer.vocabulary) };
   } catch (error) {
     text.dispose();

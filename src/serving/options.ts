@@ -77,6 +77,11 @@ export const servingOptions = z
       .regex(/^[A-Za-z0-9_]+$/, { error: REQUANTIZE })
       .default('auto')
       .describe(`Re-encode weights that this CPU has no fast path for: ${REQUANTIZE}`),
+    engineTimeout: wholeNumber(5, 86_400)
+      .default(300)
+      .describe(
+        'Seconds after which an engine that says nothing is taken for dead and replaced; a step may take as long',
+      ),
     checkEveryStep: z
       .boolean({ error: 'true or false' })
       .default(false)

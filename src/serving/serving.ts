@@ -121,7 +121,11 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       return { model: served, text: decodeTokens(tokenizer, tokenIds) };
     },
 
-    stats: () => (state.state === 'ready' ? deployments.resolve(undefined).backend.engine.stats() : undefined),
+    stats() {
+      if (state.state !== 'ready') return undefined;
+      const { engine } = deployments.resolve(undefined).backend;
+      return { ...engine.stats(), engineRestarts: engine.restarts() };
+    },
 
     async close() {
       state = { state: 'closed' };

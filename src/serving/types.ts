@@ -262,6 +262,7 @@ export interface Serving {
    * @throws RequestError for ids that are not in the vocabulary, EngineUnavailableError while the model is loading
    */
   detokenize(model: string | undefined, tokenIds: readonly number[]): { model: ServedModel; text: string };
-  stats(): EngineStats | undefined;
+  /** Of the engine; its totals begin anew with each start. */
+  stats(): (EngineStats & { engineRestarts: number }) | undefined;
   close(): Promise<void>;
 }

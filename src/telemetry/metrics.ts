@@ -12,6 +12,7 @@ export interface EngineReading {
   prefixQueriedTokens: number;
   prefixHitTokens: number;
   preemptions: number;
+  engineRestarts: number;
 }
 
 /** What an engine is, as labels of a metric. */
@@ -95,6 +96,7 @@ export function createMetrics(
   total('quire_prefix_cache_queries_total', 'Prompt tokens looked up in the cache.', (e) => e.prefixQueriedTokens);
   total('quire_prefix_cache_hits_total', 'Prompt tokens found in the prefix cache.', (e) => e.prefixHitTokens);
   total('quire_preemptions_total', 'Sequences preempted to free KV cache blocks.', (e) => e.preemptions);
+  total('quire_engine_restarts_total', 'Engine processes that died and were replaced.', (e) => e.engineRestarts);
   new Gauge({
     name: 'quire_kv_blocks',
     help: 'KV cache blocks by state: in use, free with contents that may be reused, and free.',

@@ -4,7 +4,7 @@ import type { EngineConfig, EngineRequest, SamplingParams } from '../../src/engi
 import { defaultModelPath } from '../support/default-model.js';
 import { engineRequest, pseudoRandomTokens } from '../support/engine-requests.js';
 import { randomModelPath } from '../support/random-model.js';
-import { openEngine, runToEnd, type Transcript } from '../support/run-engine.js';
+import { createRecorder, openEngine, runToEnd, type Transcript, unfinished } from '../support/run-engine.js';
 import { LEVELS } from './attention-harness.js';
 
 interface Setting {
@@ -165,6 +165,34 @@ describe.each(settings)('alone and in a crowd: $name', (setting) => {
       expect(engine.stats().preemptions).toBeGreaterThan(0);
       expect(engine.stats().prefixHitTokens).toBeGreaterThan(0);
     });
+  });
+});
+
+/** What a choice gets must not show how many engines have worked on it. */
+describe('taken over by another engine', () => {
+  it.each(settings.slice(0, 2))('$name', async (setting) => {
+    const modelPath = await setting.modelPath();
+    const config = { modelPath, maxModelLen: 1024, maxNumBatchedTokens: 96, batchInvariant: setting.batchInvariant };
+    let engine = await openEngine(config);
+    try {
+      const requests = crowd(setting, engine.info.vocabSize);
+      const undisturbed = runToEnd(engine, requests).transcripts;
+      const { transcripts, record } = createRecorder();
+      let rest = requests;
+      for (let deaths = 0; rest.length > 0; deaths++) {
+        // Nothing of the one before is left.
+        engine.dispose();
+        engine = await openEngine(config);
+        for (const request of rest) engine.engine.add(request);
+        // It dies sooner and later, in prompts and in answers.
+        for (let step = 0; step < 4 * 2 ** deaths && engine.engine.step(); step++) record(engine.engine.takeEvents());
+        rest = unfinished(requests, transcripts);
+        expect(deaths).toBeLessThan(12);
+      }
+      expect(transcripts).toEqual(undisturbed);
+    } finally {
+      engine.dispose();
+    }
   });
 });
 

@@ -8,7 +8,7 @@ import { loadLlama } from '../../src/llama/index.js';
 import { engineRequest, pseudoRandomTokens } from '../support/engine-requests.js';
 import { randomModelPath } from '../support/random-model.js';
 import { jsonValidator, randomSchema } from '../support/random-schema.js';
-import { createRecorder, openEngine, runToEnd, type Transcript } from '../support/run-engine.js';
+import { createRecorder, openEngine, runToEnd, type Transcript, unfinished } from '../support/run-engine.js';
 
 const PERSON = jsonSchemaGrammar(
   {
@@ -162,6 +162,30 @@ describe('choices with grammars in a crowd', () => {
             pseudoRandomTokens(10 + 9 * i, i % 4, vocabSize),
           ),
     );
+
+  it('say the same when another engine takes over', async () => {
+    const requests = crowd();
+    const undisturbed = await run(requests);
+    const { transcripts, record } = createRecorder();
+    for (const request of requests) engine.engine.add(request);
+    while (transcripts.size < 20 || engine.engine.stats().generatedTokens % 5 !== 0) {
+      if (!engine.engine.step()) await new Promise((resolve) => setTimeout(resolve, 1));
+      record(engine.engine.takeEvents());
+    }
+    for (const { id } of requests) engine.engine.abort(id);
+    while (engine.engine.hasWork()) engine.engine.step();
+    engine.engine.takeEvents();
+    const others = await run(unfinished(requests, transcripts));
+    for (const [key, { tokens, logprobs, reason }] of others) {
+      const before = transcripts.get(key) ?? { tokens: [], logprobs: [] };
+      transcripts.set(key, {
+        tokens: [...before.tokens, ...tokens],
+        logprobs: [...before.logprobs, ...logprobs],
+        reason,
+      });
+    }
+    expect(transcripts).toEqual(undisturbed);
+  });
 
   it('say what each says alone, also when they are preempted', async () => {
     const alone = new Map<string, Transcript>();

@@ -19,6 +19,7 @@ export function engineRequest(
     cacheSalt: '',
     promptLogprobs: null,
     grammar: null,
+    resume: null,
     ...rest,
     sampling: samplingParams(sampling),
   };

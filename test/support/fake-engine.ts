@@ -25,6 +25,8 @@ export interface FakeEngineOptions {
 /** An engine in this process: every running choice gets one token per step, whatever the request says. */
 export interface FakeEngine extends EngineClient {
   step(): void;
+  /** Tells that the next step has everything that waits, and goes no further. */
+  admit(): void;
   die(failure: EngineFailure): void;
   /** Every request submitted so far. */
   readonly requests: EngineRequest[];
@@ -96,7 +98,9 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
   function step(): void {
     const events: EngineEvent[] = aborted.map((sequence) => finished(sequence, 'abort'));
     aborted = [];
-    running.push(...waiting.splice(0, info.maxNumSeqs - running.length));
+    const admitted = waiting.splice(0, info.maxNumSeqs - running.length);
+    for (const { request } of admitted) events.push({ type: 'admitted', requestId: request.id });
+    running.push(...admitted);
     running = running.filter((sequence) => advance(sequence, events) === 'running');
     for (const { id: requestId, promptTokenIds } of embedding.splice(0)) {
       events.push({ type: 'embedding', requestId, vector: fakeVector(promptTokenIds) });
@@ -139,7 +143,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
     gone = true;
     clearTimeout(timer as NodeJS.Timeout);
     clearImmediate(timer as NodeJS.Immediate);
-    live.finishAll(failure === undefined ? 'abort' : 'error');
+    if (failure === undefined) live.finishAll('abort');
     resolveClosed(failure);
   }
 
@@ -167,6 +171,9 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
     closed,
     stats,
     step,
+    admit() {
+      live.dispatch(waiting.map(({ request }) => ({ type: 'admitted', requestId: request.id })));
+    },
     die: end,
     async close() {
       end(undefined);
@@ -175,7 +182,10 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
       if (gone) throw new EngineUnavailableError('The engine is not running.');
       live.add(request, onEvents);
       requests.push(request);
-      for (let choice = 0; choice < request.n; choice += 1) waiting.push({ request, choice, generated: 0 });
+      const all = Array.from({ length: request.n }, (_, choice) => ({ choice, tokens: [] as number[] }));
+      for (const { choice, tokens } of request.resume ?? all) {
+        waiting.push({ request, choice, generated: tokens.length });
+      }
       schedule();
     },
     embed(request, onEvents) {
@@ -215,6 +225,7 @@ export function fakeServingParts(
       dispose() {},
     }),
     startEngine: async () => engine,
+    restartDelaysMs: [],
   };
 }
 

@@ -120,6 +120,7 @@ export function fakeServing(script: Script = replies('Hello', ' there', '!')): F
       prefixQueriedTokens: 100,
       prefixHitTokens: 30,
       preemptions: 1,
+      engineRestarts: 0,
       decodeMs: 1,
       stepMs: 2,
     }),

@@ -15,6 +15,8 @@ export interface QuireProcess {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** The ids of the process and of everything it started, directly or not. */
   tree(): number[];
+  /** The engine process of a server, while there is one. */
+  enginePid(): number | undefined;
   /** Kills what is left of the tree. */
   kill(): void;
 }
@@ -50,6 +52,7 @@ export function startQuire(
     stderr: () => output.stderr,
     ended,
     tree,
+    enginePid: () => tree().find((pid) => pid !== child.pid && commandOf(pid).includes('engine/main.js')),
     kill() {
       for (const pid of tree()) process.kill(pid, 'SIGKILL');
     },
@@ -74,6 +77,16 @@ export function startQuire(
 /** Whether a process exists and is not a zombie that merely waits for its parent to read its exit code. */
 export function isAlive(pid: number): boolean {
   return processTable().some((entry) => entry.pid === pid);
+}
+
+/** '' when it has ended. */
+function commandOf(pid: number): string {
+  try {
+    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    return execFileSync('ps', ['-p', String(pid), '-o', 'command='], { encoding: 'utf8' });
+  } catch {
+    return '';
+  }
 }
 
 function descendants(root: number): number[] {

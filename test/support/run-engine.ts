@@ -41,10 +41,24 @@ export function createRecorder() {
         of(event.requestId, event.choice).logprobs.push(event.logprobs);
       } else if (event.type === 'promptLogprobs') promptLogprobs.set(event.requestId, event.logprobs);
       else if (event.type === 'embedding') vectors.set(event.requestId, event.vector);
-      else throw new Error(`${event.requestId} was rejected: ${event.message}`);
+      else if (event.type === 'rejected') throw new Error(`${event.requestId} was rejected: ${event.message}`);
     }
   };
   return { transcripts, cachedTokens, vectors, promptLogprobs, record };
+}
+
+/** The requests that have not ended, as another engine goes on with them. */
+export function unfinished(requests: readonly EngineRequest[], transcripts: Map<string, Transcript>): EngineRequest[] {
+  return requests.flatMap((request) => {
+    const open = Array.from({ length: request.n }, (_, choice) => ({
+      choice,
+      ...(transcripts.get(`${request.id}/${choice}`) ?? { tokens: [], reason: undefined }),
+    })).filter(({ reason }) => reason === undefined);
+    const resume = open.some(({ tokens }) => tokens.length > 0)
+      ? open.map(({ choice, tokens }) => ({ choice, tokens: [...tokens] }))
+      : null;
+    return open.length === 0 ? [] : [{ ...request, resume }];
+  });
 }
 
 /** Steps until nothing is left to do. `beforeStep` may add and abort requests. Returns what happened. */

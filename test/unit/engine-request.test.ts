@@ -35,6 +35,7 @@ describe('the request to the engine', () => {
       cacheSalt: '',
       promptLogprobs: null,
       grammar: null,
+      resume: null,
     });
     expect(sampling).toEqual({ ...defaultSampling, seed: sampling.seed, maxTokens: 97 });
     expect(Number.isSafeInteger(sampling.seed)).toBe(true);

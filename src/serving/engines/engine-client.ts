@@ -20,7 +20,8 @@ export interface EngineClient {
   readonly info: EngineInfo;
   /**
    * Hands a request over. `onEvents` is called once per step with what the step did for this request, in order; every
-   * choice ends with one `finished` event, or the request with one `rejected` event, also when the engine dies.
+   * choice ends with one `finished` event, or the request with one `rejected` event. When the engine dies, no event follows:
+   * `closed` tells.
    * @throws EngineUnavailableError when the engine is gone or closing.
    */
   submit(request: EngineRequest, onEvents: (events: EngineEvent[]) => void): void;
@@ -45,6 +46,8 @@ export interface EngineStartHooks {
   onLog?(level: LogLevel, message: string): void;
   /** Gives up starting; the engine is ended. */
   signal?: AbortSignal;
+  /** An engine that has said nothing for so long is taken for dead; left out: never. */
+  silenceMs?: number;
 }
 
 /** @throws EngineStartError */

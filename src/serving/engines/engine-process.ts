@@ -20,6 +20,9 @@ import { createLiveRequests } from './live-requests.js';
 /** How long an engine may take to finish its step and leave, before it is killed. */
 const CLOSE_GRACE_MS = 10_000;
 
+/** How often an engine is asked for a sign of life. */
+const HEARTBEAT_MS = 1000;
+
 /** Lines of the engine's output that are told when it dies: a native assert explains itself there and nowhere else. */
 const REMEMBERED_LINES = 8;
 
@@ -63,6 +66,8 @@ export function spawnEngine(
   let state: 'starting' | 'running' | 'closing' | 'gone' = 'starting';
   let failure: EngineFailure | undefined;
   let stats: EngineStats;
+  let heartbeat: NodeJS.Timeout | undefined;
+  let lastHeard = performance.now();
 
   const closed = new Promise<EngineFailure | undefined>((resolve) => {
     // 'close' rather than 'exit': by then all of its output has been read.
@@ -70,7 +75,8 @@ export function spawnEngine(
       hooks.signal?.removeEventListener('abort', giveUp);
       const asked = state === 'closing';
       state = 'gone';
-      live.finishAll(asked ? 'abort' : 'error');
+      clearInterval(heartbeat);
+      if (asked) live.finishAll('abort');
       resolve(asked ? undefined : (failure ?? describeExit(code, signal, lastLines)));
     });
   });
@@ -83,6 +89,21 @@ export function spawnEngine(
   function fail(reason: string, hint?: string): void {
     failure ??= { reason, hint };
     child.kill('SIGKILL');
+  }
+
+  /** A step leaves no time for an answer, so what counts is how long it has been since the last one. */
+  function watch(silenceMs: number): void {
+    let lastBeat = performance.now();
+    heartbeat = setInterval(() => {
+      const now = performance.now();
+      // Where this process has been asleep, too, the engine has had no chance.
+      if (now - lastBeat > 2 * HEARTBEAT_MS + 1000) lastHeard = now;
+      lastBeat = now;
+      if (state === 'running' && now - lastHeard > silenceMs) {
+        fail(`The engine has hung: nothing was heard of it for ${Math.round((now - lastHeard) / 1000)} s.`);
+      } else if (state === 'running') send({ type: 'ping' });
+    }, HEARTBEAT_MS);
+    heartbeat.unref();
   }
 
   function giveUp(): void {
@@ -127,6 +148,7 @@ export function spawnEngine(
   return new Promise((resolve, reject) => {
     closed.then((cause) => reject(new EngineStartError(cause?.reason ?? 'The engine was closed.', cause?.hint)));
     child.on('message', (message: EngineMessage) => {
+      lastHeard = performance.now();
       switch (message.type) {
         case 'hello':
           if (message.version === PROTOCOL_VERSION) send({ type: 'start', version: PROTOCOL_VERSION, config });
@@ -140,11 +162,17 @@ export function spawnEngine(
           hooks.signal?.removeEventListener('abort', giveUp);
           stats = message.stats;
           state = 'running';
+          if (hooks.silenceMs !== undefined) watch(hooks.silenceMs);
           resolve(createClient(message.info));
           break;
         case 'step':
           stats = message.stats;
           live.dispatch(message.events);
+          break;
+        case 'admitted':
+          live.dispatch(message.requestIds.map((requestId) => ({ type: 'admitted', requestId })));
+          break;
+        case 'pong':
           break;
         case 'log':
           hooks.onLog?.(message.level, message.message);

@@ -6,3 +6,4 @@ export {
   type StartEngine,
 } from './engine-client.js';
 export { spawnEngine } from './engine-process.js';
+export { type SupervisedEngine, superviseEngine } from './supervisor.js';

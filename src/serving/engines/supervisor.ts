@@ -1,0 +1,317 @@
+import type { EmbedRequest, EngineConfig, EngineEvent, EngineRequest } from '../../engine/protocol.js';
+import { EngineUnavailableError, RequestError } from '../errors.js';
+import {
+  type EngineClient,
+  type EngineFailure,
+  EngineStartError,
+  type EngineStartHooks,
+  type StartEngine,
+} from './engine-client.js';
+
+/** Whatever an engine dies of after such a time, it can be started. */
+const LONG_LIFE_MS = 60_000;
+
+/** A request is tried alone after so many deaths with it in the batch, and ended after so many more. */
+const DEATHS_TO_SUSPECT = 2;
+const DEATHS_TO_END = 4;
+
+type Message = { type: 'add'; request: EngineRequest } | { type: 'embed'; request: EmbedRequest };
+type OnEvents = (events: EngineEvent[]) => void;
+
+/** A request that has not ended, and all it takes to go on with it on another engine. */
+interface LiveRequest {
+  message: Message;
+  onEvents: OnEvents;
+  /** Tokens of each choice that has not ended, as the client was told. */
+  open: Map<number, number[]>;
+  /** Choices that the engine was told to end. */
+  aborted: Set<number>;
+  /** The engine that runs now has it. */
+  isHanded: boolean;
+  /** It has been in the batch of that engine. */
+  isAdmitted: boolean;
+  /** How often an engine died with it in the batch since it last got on. */
+  deaths: number;
+}
+
+/**
+ * An engine that outlives its processes. When one dies, another is started, and every request goes on where it was:
+ * prompt and tokens so far are computed anew, to the same bits, so that nobody sees more than a pause.
+ *
+ * A request that an engine has died with twice, without a token in between, is tried alone; if engines die of it
+ * still, it is ended, and the others go on. If engines die whatever they do, the last one's failure is that of all.
+ *
+ * @throws EngineStartError when the first process does not come up
+ */
+export async function superviseEngine(parts: SupervisorParts): Promise<SupervisedEngine> {
+  return new Supervisor(parts, await parts.startEngine(parts.config, parts.hooks));
+}
+
+export interface SupervisorParts {
+  config: EngineConfig;
+  /** `onProgress` and `signal` are for the first start. */
+  hooks: EngineStartHooks;
+  startEngine: StartEngine;
+  /** How long to wait before each new start, by how often engines have died since somebody got on; then it is over. */
+  restartDelaysMs: readonly number[];
+}
+
+export interface SupervisedEngine extends EngineClient {
+  /** How often an engine was started again. */
+  restarts(): number;
+}
+
+class Supervisor implements SupervisedEngine {
+  readonly closed: Promise<EngineFailure | undefined>;
+  private readonly parts: SupervisorParts;
+  private readonly live = new Map<string, LiveRequest>();
+  private state: 'running' | 'restarting' | 'closing' | 'gone' = 'running';
+  /** The engine that runs, or the one that ran last. */
+  private engine: EngineClient;
+  /** Requests that are tried one after the other, each alone, before the others go on. */
+  private suspects: LiveRequest[] = [];
+  private startedAt = performance.now();
+  private restarted = 0;
+  /** Since a request last got on. */
+  private deaths = 0;
+  private readonly stopStarting = new AbortController();
+  private settle!: (failure: EngineFailure | undefined) => void;
+
+  constructor(parts: SupervisorParts, first: EngineClient) {
+    this.parts = parts;
+    this.engine = first;
+    this.closed = new Promise((resolve) => {
+      this.settle = resolve;
+    });
+    this.watch(first);
+  }
+
+  get info() {
+    return this.engine.info;
+  }
+
+  stats() {
+    return this.engine.stats();
+  }
+
+  restarts(): number {
+    return this.restarted;
+  }
+
+  submit(request: EngineRequest, onEvents: OnEvents): void {
+    this.take({ type: 'add', request }, onEvents, request.n);
+  }
+
+  embed(request: EmbedRequest, onEvents: OnEvents): void {
+    this.take({ type: 'embed', request }, onEvents, 1);
+  }
+
+  abort(requestId: string, choice?: number): void {
+    const request = this.live.get(requestId);
+    if (request === undefined) return;
+    const choices = choice === undefined ? [...request.open.keys()] : [choice];
+    if (this.state === 'running' && request.isHanded) {
+      for (const one of choices) request.aborted.add(one);
+      this.engine.abort(requestId, choice);
+    } else this.end(request, choices, 'abort');
+  }
+
+  async close(): Promise<void> {
+    if (this.state === 'running') {
+      this.state = 'closing';
+      await this.engine.close();
+    } else if (this.state === 'restarting') {
+      this.state = 'closing';
+      this.stopStarting.abort();
+    }
+    if (this.state === 'closing') this.leave('abort', undefined);
+    await this.closed;
+  }
+
+  private take(message: Message, onEvents: OnEvents, choices: number): void {
+    if (this.state === 'closing' || this.state === 'gone') {
+      throw new EngineUnavailableError('The engine is not running.');
+    }
+    const { id } = message.request;
+    if (this.live.has(id)) throw new RequestError(`A request with the id ${id} is already running.`);
+    const open = new Map(Array.from({ length: choices }, (_, choice) => [choice, []]));
+    const request: LiveRequest = {
+      message,
+      onEvents,
+      open,
+      aborted: new Set(),
+      isHanded: false,
+      isAdmitted: false,
+      deaths: 0,
+    };
+    this.live.set(id, request);
+    if (this.state === 'running' && this.suspects.length === 0) this.hand(request);
+  }
+
+  /** Hands a request to the engine: anew, or from where it was. */
+  private hand(request: LiveRequest): void {
+    const { message, open } = request;
+    const { engine } = this;
+    const onEvents = (events: EngineEvent[]): void => {
+      // An engine that is gone says nothing, but what it said may still be on its way.
+      if (engine === this.engine) this.receive(request, events);
+    };
+    const hasBegun = [...open.values()].some((tokens) => tokens.length > 0);
+    const resume = hasBegun ? [...open].map(([choice, tokens]) => ({ choice, tokens })) : null;
+    try {
+      if (message.type === 'embed') engine.embed(message.request, onEvents);
+      else engine.submit({ ...message.request, resume }, onEvents);
+      request.isHanded = true;
+    } catch (error) {
+      // It has just died, which we shall be told of.
+      if (!(error instanceof EngineUnavailableError)) throw error;
+    }
+  }
+
+  private receive(request: LiveRequest, events: EngineEvent[]): void {
+    const { open, message } = request;
+    for (const event of events) {
+      switch (event.type) {
+        case 'admitted':
+          request.isAdmitted = true;
+          break;
+        case 'token':
+          open.get(event.choice)?.push(event.token);
+          this.gotOn(request);
+          break;
+        case 'embedding':
+          this.gotOn(request);
+          break;
+        case 'finished':
+          open.delete(event.choice);
+          break;
+        case 'rejected':
+          open.clear();
+          break;
+      }
+    }
+    if (open.size === 0) this.live.delete(message.request.id);
+    request.onEvents(events);
+    if (this.suspects[0] === request && (request.deaths === 0 || open.size === 0)) this.clear(request);
+  }
+
+  /** A suspect has got on: the next one's turn, or everybody's. */
+  private clear(suspect: LiveRequest): void {
+    this.suspects.splice(this.suspects.indexOf(suspect), 1);
+    if (this.state !== 'running') return;
+    const [next] = this.suspects;
+    if (next !== undefined) this.hand(next);
+    else this.handAll();
+  }
+
+  private handAll(): void {
+    for (const request of [...this.live.values()]) if (!request.isHanded) this.hand(request);
+  }
+
+  private gotOn(request: LiveRequest): void {
+    request.deaths = 0;
+    this.deaths = 0;
+  }
+
+  private watch(engine: EngineClient): void {
+    engine.closed.then((failure) => {
+      if (this.state !== 'running' || engine !== this.engine) return;
+      this.died(failure ?? { reason: 'The engine ended.' });
+    });
+  }
+
+  private died(failure: EngineFailure): void {
+    this.state = 'restarting';
+    if (performance.now() - this.startedAt > LONG_LIFE_MS) this.deaths = 0;
+    for (const request of [...this.live.values()]) {
+      this.end(request, [...request.aborted], 'abort');
+      if (request.isAdmitted) request.deaths++;
+      request.isHanded = false;
+      request.isAdmitted = false;
+    }
+    this.parts.hooks.onLog?.('error', `${failure.reason} Requests that it had: ${this.live.size}.`);
+    for (const request of [...this.live.values()].filter(({ deaths }) => deaths >= DEATHS_TO_END)) {
+      const { id } = request.message.request;
+      this.parts.hooks.onLog?.('error', `Engines die of the request ${id}: it is ended.`);
+      this.end(request, [...request.open.keys()], 'error');
+      // It was the request, not the engine.
+      this.deaths = 0;
+    }
+    this.restart(failure);
+  }
+
+  private async restart(failure: EngineFailure): Promise<void> {
+    const { config, hooks, startEngine, restartDelaysMs } = this.parts;
+    let last = failure;
+    while (this.state === 'restarting') {
+      const delay = restartDelaysMs[this.deaths];
+      if (delay === undefined) {
+        const often = `The engine died ${this.deaths + 1} times, and no request got on in between. `;
+        this.leave('error', { ...last, reason: `${this.deaths > 0 ? often : ''}${last.reason}` });
+        return;
+      }
+      this.deaths++;
+      await this.pause(delay);
+      if (this.state !== 'restarting') return;
+      try {
+        const engine = await startEngine(config, { ...hooks, onProgress() {}, signal: this.stopStarting.signal });
+        // It may have been closed meanwhile.
+        if (this.state !== 'restarting') {
+          await engine.close();
+          return;
+        }
+        this.goOn(engine);
+        return;
+      } catch (error) {
+        if (this.state !== 'restarting') return;
+        last =
+          error instanceof EngineStartError ? { reason: error.message, hint: error.hint } : { reason: String(error) };
+        this.parts.hooks.onLog?.('error', `The engine did not start. ${last.reason}`);
+      }
+    }
+  }
+
+  private goOn(engine: EngineClient): void {
+    this.engine = engine;
+    this.startedAt = performance.now();
+    this.restarted++;
+    this.state = 'running';
+    this.watch(engine);
+    this.suspects = [...this.live.values()].filter(({ deaths }) => deaths >= DEATHS_TO_SUSPECT);
+    const [suspect] = this.suspects;
+    if (suspect) this.hand(suspect);
+    else this.handAll();
+  }
+
+  private pause(ms: number): Promise<void> {
+    const { signal } = this.stopStarting;
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms);
+      function done(): void {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      }
+      signal.addEventListener('abort', done);
+    });
+  }
+
+  /** Ends choices of a request that no engine has, those of them that have not ended. */
+  private end(request: LiveRequest, choices: readonly number[], reason: 'abort' | 'error'): void {
+    const { id } = request.message.request;
+    const ended = choices.filter((choice) => request.open.delete(choice));
+    if (request.open.size === 0) {
+      this.live.delete(id);
+      this.suspects = this.suspects.filter((suspect) => suspect !== request);
+    }
+    if (ended.length > 0) {
+      request.onEvents(ended.map((choice) => ({ type: 'finished', requestId: id, choice, reason })));
+    }
+  }
+
+  private leave(reason: 'abort' | 'error', failure: EngineFailure | undefined): void {
+    this.state = 'gone';
+    for (const request of [...this.live.values()]) this.end(request, [...request.open.keys()], reason);
+    this.settle(failure);
+  }
+}
