@@ -114,7 +114,7 @@ function overIdleTokens(rig: Rig, options: PartOptions): CostCurve {
   const room = { sequences: idle + IDLE_BATCH, tokensPerSequence: IDLE_SEQUENCE, batchSize: 512 };
   const curve = {
     id: 'idle',
-    quantity: `idle cached tokens beside ${IDLE_BATCH} sequences of ${IDLE_CONTEXT}`,
+    quantity: `idle cached tokens beside ${IDLE_BATCH} sequences`,
     places: IDLE_TOKENS,
   };
   return curveOver(curve, openAll(rig, room), options, (cache, tokens) => {

@@ -21,17 +21,17 @@ export async function answerGrammar(
   { grammars, tokenizer, format }: GrammarParts,
   rendered: string,
 ): Promise<Grammar | null> {
-  const markup = (format?.markupTokens ?? []).flatMap((text) => tokenizer.specialToken(text) ?? []);
+  const markup = (): number[] => format?.markupTokens.flatMap((text) => tokenizer.specialToken(text) ?? []) ?? [];
   if (structuredOutput !== undefined) {
     const { param = 'response_format', ...form } = structuredOutput;
     const around = prompt.kind === 'chat' ? format?.formTag(FORM_SLOT, rendered) : undefined;
     if (around === undefined || around === FORM_SLOT) return await make(grammars, form, [], param);
-    return await make(grammars, { kind: 'within', form, tag: { format: around } }, markup, param);
+    return await make(grammars, { kind: 'within', form, tag: { format: around } }, markup(), param);
   }
   if (format === undefined || prompt.kind !== 'chat' || tools === undefined) return null;
   if (tools.choice === 'none' || tools.definitions.length === 0) return null;
   const tag = { type: 'structural_tag', format: format.toolCallTag(tools, rendered) };
-  return await make(grammars, { kind: 'structural_tag', tag }, markup, 'tools');
+  return await make(grammars, { kind: 'structural_tag', tag }, markup(), 'tools');
 }
 
 async function make(

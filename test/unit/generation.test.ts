@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { toEngineRequest } from '../../src/serving/engine-request.js';
+import { superviseEngine } from '../../src/serving/engines/index.js';
 import { RequestError } from '../../src/serving/errors.js';
 import { startGeneration } from '../../src/serving/generation.js';
 import type { OutputFormat } from '../../src/serving/text/output-format.js';
 import { createTokenizer } from '../../src/serving/text/tokenizer.js';
 import type { Generation, GenerationEvent, GenerationRequest } from '../../src/serving/types.js';
+import { engineConfig } from '../support/engine-requests.js';
 import { createFakeEngine, type FakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';
 import { createFakeVocabulary, EOS, IM_END } from '../support/fake-vocabulary.js';
 
@@ -383,9 +385,15 @@ describe('aborting', () => {
 });
 
 describe('an engine', () => {
-  it('that dies ends its generations with reason error, after the text that came', async () => {
+  it('that dies for good ends its generations with reason error, after the text that came', async () => {
     const engine = saying('abc');
-    const generation = start(engine);
+    const supervised = await superviseEngine({
+      config: engineConfig(),
+      hooks: {},
+      startEngine: async () => engine,
+      restartDelaysMs: [],
+    });
+    const generation = start({ ...engine, submit: (request, onEvents) => supervised.submit(request, onEvents) });
     take(engine, 2);
     engine.die({ reason: 'out of memory' });
     expect(await drain(generation)).toEqual([

@@ -26,6 +26,7 @@ describe('serving options', () => {
       enablePrefixCaching: true,
       batchInvariant: 'auto',
       requantize: 'auto',
+      engineTimeout: 300,
       checkEveryStep: false,
     });
   });

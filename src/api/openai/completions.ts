@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import type { GeneratedToken, GenerationRequest, Prompt } from '../../serving/index.js';
+import type { GeneratedToken, GenerationRequest, Prompt, PromptToken } from '../../serving/index.js';
 import type { ApiContext } from '../context.js';
 import { answerHead } from './answer-head.js';
 import { type ChunkWriter, chunkWriter } from './chunks.js';
@@ -65,7 +65,7 @@ export function completions(context: ApiContext): OpenAPIHono {
   });
 }
 
-/** Nothing is generated for a client that asks for no more than its prompt: the one token that an engine has to is not told of. */
+/** A client that asks for its prompt alone is not told of the one token that an engine generates at the least. */
 function withoutAnswer(submission: Submission): Submission {
   return {
     ...submission,
@@ -114,16 +114,20 @@ function promptParts(
     const tokenIds = submission.promptTokenIds()[i]!;
     const known = submission.promptLogprobs()[i];
     const text = body.echo ? echo(prompt) : '';
-    const first = { tokenId: tokenIds[0]!, token: textOf([tokenIds[0]!]) };
     return {
       text,
-      logprobs: body.echo && known ? toEchoLogprobs(first, known, text, tokenName(body)) : undefined,
+      logprobs: body.echo && known ? ofEcho(tokenIds[0]!, known, text) : undefined,
       fields: {
         ...(body.prompt_logprobs != null &&
           known && { prompt_logprobs: toPromptLogprobs(known, body.prompt_logprobs) }),
         ...(body.return_token_ids && { prompt_token_ids: [...tokenIds] }),
       },
     };
+  }
+
+  function ofEcho(firstId: number, known: readonly (PromptToken | null)[], text: string): CompletionLogprobs {
+    const first = { tokenId: firstId, token: textOf([firstId]) };
+    return toEchoLogprobs(first, known, text, tokenName(body));
   }
 
   const made = new Map<number, PromptPart>();
