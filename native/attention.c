@@ -296,16 +296,27 @@ static void add_values(const struct item_work *work, int first, int queries, str
                                 work->head_size, queries, work->head_size, seen.end - seen.begin, false);
 }
 
-static void fold_query(const struct item_work *work, int32_t row, int query, int32_t block, struct seen seen) {
+/* Rows [begin, end) of the plan, all of which see the same of the block; their queries begin at `first`. */
+static void fold_rows(const struct item_work *work, int32_t begin, int32_t end, int first, int32_t block,
+                      struct seen seen) {
     const struct quire_queries *queries = work->job->queries;
-    struct score_rule rule = {.softcap = queries->softcap};
+    const int count = (end - begin) * work->group;
+    float *scores = work->scores + (size_t)first * BLOCK_TOKENS;
     if (queries->max_bias != 0) {
-        rule.slope = alibi_slope(queries, work->kv_head * work->group + query % work->group);
-        rule.distance = (float)(block * BLOCK_TOKENS - work->job->plan->rows[row].position);
+        for (int i = 0; i < count; i++) {
+            const int32_t position = work->job->plan->rows[begin + i / work->group].position;
+            const struct score_rule rule = {
+                .softcap = queries->softcap,
+                .slope = alibi_slope(queries, work->kv_head * work->group + (first + i) % work->group),
+                .distance = (float)(block * BLOCK_TOKENS - position),
+            };
+            work->job->kernel->change_scores(scores + (size_t)i * BLOCK_TOKENS, 1, &rule);
+        }
+    } else if (queries->softcap != 0) {
+        work->job->kernel->change_scores(scores, count, &(struct score_rule){.softcap = queries->softcap});
     }
-    work->job->kernel->fold(work->scores + (size_t)query * BLOCK_TOKENS, seen.begin, seen.end,
-                            rule.softcap != 0 || rule.slope != 0 ? &rule : NULL, &work->states[query],
-                            work->sums + (size_t)query * work->head_size, work->head_size);
+    work->job->kernel->fold(scores, count, seen.begin, seen.end, work->states + first,
+                            work->sums + (size_t)first * work->head_size, work->head_size);
 }
 
 /* One block for rows [begin, end), each of which sees some of it: `all` from where the first to where the last sees. */
@@ -314,9 +325,14 @@ static void attend_band(const struct item_work *work, int32_t begin, int32_t end
     const int first = (begin - work->tile->row_begin) * work->group;
     const int queries = (end - begin) * work->group;
     score(work, first, queries, all);
-    for (int i = 0; i < queries; i++) {
-        const int32_t row = begin + i / work->group;
-        fold_query(work, row, first + i, block, seen_of(work, row, block));
+    const bool same = common.begin == all.begin && common.end == all.end;
+    if (same) {
+        fold_rows(work, begin, end, first, block, all);
+        add_values(work, first, queries, all);
+        return;
+    }
+    for (int32_t row = begin; row < end; row++) {
+        fold_rows(work, row, row + 1, first + (row - begin) * work->group, block, seen_of(work, row, block));
     }
     /*
      * What all see together, and around it what each sees beyond. Never what a row does not see: its weight there is 0,

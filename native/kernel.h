@@ -73,13 +73,15 @@ struct kernel {
     void (*multiply)(const float *a, ptrdiff_t a_stride, const float *b, ptrdiff_t b_stride, float *c,
                      ptrdiff_t c_stride, int rows, int columns, int depth, bool from_zero);
 
+    /* Soft-cap and ALiBi: changes the scores [rows][64] of one block. */
+    void (*change_scores)(float *scores, int rows, const struct score_rule *rule);
+
     /*
-     * One query, one block: turns its scores [begin, end), which are not empty, into weights exp(score - maximum) and
-     * the other ones of its 64 into 0, and brings state and `sums` (head_size floats) to the new maximum. `rule` may be
-     * NULL.
+     * One block: turns the scores [begin, end), which are not empty, of each of [rows][64] into weights
+     * exp(score - maximum) and the other ones into 0, and brings states[rows] and sums[rows][head_size] to the new
+     * maxima. A row's result has the same bits whatever rows are with it.
      */
-    void (*fold)(float *scores, int begin, int end, const struct score_rule *rule, struct softmax_state *state,
-                 float *sums, int head_size);
+    void (*fold)(float *scores, int rows, int begin, int end, struct softmax_state *states, float *sums, int head_size);
 
     /* Adds the state and sums of the positions that follow: what `from` holds is as if its blocks had been folded. */
     void (*merge)(struct softmax_state *state, float *sums, const struct softmax_state *from, const float *from_sums,

@@ -33,6 +33,7 @@ enum {
     BLOCK_VECS = BLOCK_TOKENS / LANES,
     MULTIPLY_STEP = ACCUMULATORS / COLUMN_VECS, /* rows that multiply keeps in registers */
     DIRECT_ROOM = ACCUMULATORS / PANEL_VECS,    /* rows whose scores of one page fit the registers */
+    FOLD_ROWS = ACCUMULATORS / 6,               /* queries that fold takes side by side */
     MAX_SCALES = MAX_HEAD_SIZE / SCALE_VALUES * PAGE_TOKENS, /* of a half page */
 };
 _Static_assert((int)MULTIPLY_STEP <= (int)MULTIPLY_ROWS, "multiply has no code for so many rows");
@@ -356,44 +357,74 @@ FORCE_INLINE void rescale(struct softmax_state *state, float *sums, int head_siz
     for (int d = 0; d < head_size; d += LANES) vec_store(sums + d, vec_multiply(vec_load(sums + d), factor));
 }
 
-TARGET static void fold(float *scores, int begin, int end, const struct score_rule *rule, struct softmax_state *state,
-                        float *sums, int head_size) {
-    const vec unseen = vec_splat(-INFINITY);
-    vec x[BLOCK_VECS];
-    vec top = unseen;
-#pragma GCC unroll 16
-    for (int v = 0; v < BLOCK_VECS; v++) {
-        x[v] = vec_load(scores + v * LANES);
-        if (rule != NULL) {
-            if (rule->softcap != 0) {
-                const vec cap = vec_splat(rule->softcap);
-                x[v] = vec_multiply(vec_tanh(vec_divide(x[v], cap)), cap);
-            }
-            const vec distance = vec_add(vec_splat(rule->distance + v * LANES), vec_lane_numbers());
-            x[v] = vec_multiply_add(vec_splat(rule->slope), distance, x[v]);
-        }
-        x[v] = vec_between(x[v], begin - v * LANES, end - v * LANES, unseen);
-        top = vec_max(top, x[v]);
+TARGET static void change_scores(float *scores, int rows, const struct score_rule *rule) {
+    const vec cap = vec_splat(rule->softcap);
+    for (int i = 0; i < rows * BLOCK_TOKENS; i += LANES) {
+        vec x = vec_load(scores + i);
+        if (rule->softcap != 0) x = vec_multiply(vec_tanh(vec_divide(x, cap)), cap);
+        const vec distance = vec_add(vec_splat(rule->distance + i % BLOCK_TOKENS), vec_lane_numbers());
+        vec_store(scores + i, vec_multiply_add(vec_splat(rule->slope), distance, x));
     }
-    const float maximum = highest_lane(top);
-    if (maximum > state->maximum) {
-        if (state->maximum > -INFINITY) rescale(state, sums, head_size, state->maximum - maximum);
-        state->maximum = maximum;
-    }
+}
 
-    vec totals[PANEL_VECS];
+/* `rows` queries whose steps the processor can take side by side: each one's by itself waits for itself. */
+FORCE_INLINE void fold_rows(float *scores, int begin, int end, const bool whole, struct softmax_state *states,
+                            float *sums, int head_size, const int rows) {
+    const vec unseen = vec_splat(-INFINITY);
+    vec top[FOLD_ROWS], shift[FOLD_ROWS], totals[FOLD_ROWS][PANEL_VECS];
 #pragma GCC unroll 4
-    for (int v = 0; v < PANEL_VECS; v++) totals[v] = vec_load(state->totals + v * LANES);
-    const vec shift = vec_splat(state->maximum);
+    for (int r = 0; r < rows; r++) top[r] = unseen;
 #pragma GCC unroll 16
     for (int v = 0; v < BLOCK_VECS; v++) {
-        const vec weight =
-            vec_between(vec_exp(vec_subtract(x[v], shift)), begin - v * LANES, end - v * LANES, vec_splat(0));
-        vec_store(scores + v * LANES, weight);
-        totals[v % PANEL_VECS] = vec_add(totals[v % PANEL_VECS], weight);
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) {
+            const vec x = vec_load(scores + r * BLOCK_TOKENS + v * LANES);
+            top[r] = vec_max(top[r], whole ? x : vec_between(x, begin - v * LANES, end - v * LANES, unseen));
+        }
     }
 #pragma GCC unroll 4
-    for (int v = 0; v < PANEL_VECS; v++) vec_store(state->totals + v * LANES, totals[v]);
+    for (int r = 0; r < rows; r++) {
+        const float maximum = highest_lane(top[r]);
+        if (maximum > states[r].maximum) {
+            if (states[r].maximum > -INFINITY) {
+                rescale(&states[r], sums + (size_t)r * head_size, head_size, states[r].maximum - maximum);
+            }
+            states[r].maximum = maximum;
+        }
+        shift[r] = vec_splat(states[r].maximum);
+#pragma GCC unroll 4
+        for (int v = 0; v < PANEL_VECS; v++) totals[r][v] = vec_load(states[r].totals + v * LANES);
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < BLOCK_VECS; v++) {
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) {
+            float *at = scores + r * BLOCK_TOKENS + v * LANES;
+            vec weight = vec_exp(vec_subtract(vec_load(at), shift[r]));
+            if (!whole) weight = vec_between(weight, begin - v * LANES, end - v * LANES, vec_splat(0));
+            vec_store(at, weight);
+            totals[r][v % PANEL_VECS] = vec_add(totals[r][v % PANEL_VECS], weight);
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < PANEL_VECS; v++) vec_store(states[r].totals + v * LANES, totals[r][v]);
+    }
+}
+
+TARGET static void fold(float *scores, int rows, int begin, int end, struct softmax_state *states, float *sums,
+                        int head_size) {
+    int r = 0;
+    if (begin == 0 && end == BLOCK_TOKENS) {
+        for (; r + FOLD_ROWS <= rows; r += FOLD_ROWS) {
+            fold_rows(scores + r * BLOCK_TOKENS, begin, end, true, states + r, sums + (size_t)r * head_size, head_size,
+                      FOLD_ROWS);
+        }
+    }
+    for (; r < rows; r++) {
+        fold_rows(scores + r * BLOCK_TOKENS, begin, end, false, states + r, sums + (size_t)r * head_size, head_size, 1);
+    }
 }
 
 TARGET static void merge(struct softmax_state *state, float *sums, const struct softmax_state *from,
@@ -424,6 +455,7 @@ const struct kernel KERNEL(LEVEL) = {
     {FORMAT_NAMES(f16), FORMAT_NAMES(q8_0)},
     narrow,
     multiply,
+    change_scores,
     fold,
     merge,
 };

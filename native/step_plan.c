@@ -188,7 +188,7 @@ static bool push_item(struct reading *reading, struct item item) {
     return true;
 }
 
-/* How a tile's rows read, as one item or, if `may_cut`, as one for each split they see. */
+/* How a tile's rows read, as one item or, if `may_cut` and they are not too many, as one for each split. */
 static bool add_items(const struct step_plan *plan, struct reading *reading, int32_t index, bool may_cut) {
     const struct tile *tile = &plan->tiles[index];
     struct item item = {.tile = index, .span_begin = reading->span_count, .block_end = INT32_MAX, .parts = 1, .cut = -1};
@@ -201,12 +201,13 @@ static bool add_items(const struct step_plan *plan, struct reading *reading, int
     }
     const int32_t first_split = first_block(plan, reading, tile->row_begin, tile->row_end) / SPLIT_BLOCKS;
     const int32_t parts = (last_block - 1) / SPLIT_BLOCKS - first_split + 1;
-    if (!may_cut || parts < 2) return push_item(reading, item);
+    const int32_t results = parts * (tile->row_end - tile->row_begin);
+    if (!may_cut || parts < 2 || results > CUT_RESULTS) return push_item(reading, item);
 
     item.parts = parts;
     item.cut = reading->cut_count++;
     item.result = reading->result_count;
-    reading->result_count += parts * (tile->row_end - tile->row_begin);
+    reading->result_count += results;
     for (item.part = 0; item.part < parts; item.part++) {
         item.block_begin = (first_split + item.part) * SPLIT_BLOCKS;
         item.block_end = item.block_begin + SPLIT_BLOCKS;
@@ -221,9 +222,8 @@ static int costliest_first(const void *a, const void *b) {
 }
 
 static bool make_reading(const struct step_plan *plan, struct reading *reading, int kv_heads) {
+    const bool may_cut = (int64_t)plan->tile_count * kv_heads < ENOUGH_ITEMS;
     for (int32_t i = 0; i < plan->tile_count; i++) {
-        const int32_t rows = plan->tiles[i].row_end - plan->tiles[i].row_begin;
-        const bool may_cut = rows <= CUT_ROWS && (int64_t)plan->tile_count * kv_heads < ENOUGH_ITEMS;
         if (!add_items(plan, reading, i, may_cut)) return false;
     }
     qsort(reading->items, (size_t)reading->item_count, sizeof *reading->items, costliest_first);

@@ -2,7 +2,7 @@
  * Which rows of a step read which pages together. Made once a step from positions and page tables, and followed by
  * every layer and every head.
  *
- * A tile is up to 16 or 32 rows that see at least their first block through the same pages: rows of one prompt, or of
+ * A tile is up to 32 or 64 rows that see at least their first block through the same pages: rows of one prompt, or of
  * sequences that share a prefix. A span is what some neighbouring rows of a tile do together: the same blocks through
  * the same pages. The spans of a tile are ordered so that each row meets its blocks in ascending order. An item is what
  * one thread does in one go: a tile, or, if there are too few of them, one split of it (SPLIT_BLOCKS in kernel.h).
@@ -16,13 +16,13 @@
 
 enum {
     /* Enough rows to make converting a page to floats cheap, few enough for all threads to find work. */
-    TILE_ROWS = 16,
-    LARGE_TILE_ROWS = 32,   /* in groups of so many rows that threads find work all the same: */
+    TILE_ROWS = 32,
+    LARGE_TILE_ROWS = 64,   /* in groups of so many rows that threads find work all the same: */
     LARGE_GROUP_ROWS = 256,
     /* Tiles are cut into splits until there are this many items, so that all threads of a large machine have work. */
     ENOUGH_ITEMS = 64,
-    /* Rows of a tile that may be cut: the results of its splits are kept until all are there. */
-    CUT_ROWS = 4,
+    /* Rows times splits of a tile that may be cut: the results of its splits are kept until all are there. */
+    CUT_RESULTS = 2048,
 };
 
 struct plan_row {
