@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** A server that a benchmark started and has to stop. */
 export interface ServerProcess {
   url: string;
+  /** Sends it a signal, and waits for nothing. */
+  kill(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
 
@@ -62,7 +64,7 @@ export async function startServer(command: string, argumentsFor: (port: number) 
     }
     await sleep(POLL_MS);
   }
-  return { url, stop };
+  return { url, kill: (signal) => void child.kill(signal), stop };
 }
 
 function exitReason({ exitCode, signalCode }: ChildProcess): string | undefined {
