@@ -5,11 +5,11 @@
 #include "page_memory.h"
 
 #include "aligned_memory.h"
+#include "shared_memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
-
-enum { HUGE_PAGE_BYTES = 1 << 21 };
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
@@ -46,6 +46,9 @@ static size_t part_bytes(const struct page_memory *memory) {
     return 2 * page_half_bytes(memory->type, memory->head_size);
 }
 
+/* All heads' parts, which lie side by side. */
+static size_t layer_bytes(const struct page_memory *memory) { return memory->kv_heads * part_bytes(memory); }
+
 bool page_memory_map(struct page_memory *memory) {
     const size_t page = (size_t)memory->layers * memory->kv_heads * part_bytes(memory);
     if ((SIZE_MAX - HUGE_PAGE_BYTES) / page < (size_t)memory->pages) return false;
@@ -55,8 +58,81 @@ bool page_memory_map(struct page_memory *memory) {
 }
 
 void page_memory_unmap(struct page_memory *memory) {
-    if (memory->memory != NULL) unmap(memory->memory, memory->bytes);
+    if (memory->memory == NULL) return;
+    if (memory->tail_offset == 0) unmap(memory->memory, memory->bytes);
+    else shared_memory_unmap(memory->memory, memory->bytes);
+    free(memory->backed_pages);
+    free(memory->backed_extents);
     memory->memory = NULL;
+}
+
+int page_memory_share(struct page_memory *memory, int descriptor, size_t tail_bytes) {
+    const size_t tail_offset = memory->bytes;
+    if (tail_bytes > SIZE_MAX - tail_offset || memory->tail_offset != 0) return -1;
+    const size_t bytes = tail_offset + tail_bytes;
+    unsigned char *backed_pages = calloc((size_t)memory->pages, 1);
+    unsigned char *backed_extents = calloc(tail_offset / HUGE_PAGE_BYTES, 1);
+    const int file = descriptor >= 0 ? descriptor : shared_memory_create(bytes);
+    char *shared = backed_pages == NULL || backed_extents == NULL ? NULL : shared_memory_map(file, bytes);
+    if (shared == NULL) {
+        if (file != descriptor) shared_memory_discard(file);
+        free(backed_pages);
+        free(backed_extents);
+        return -1;
+    }
+    unmap(memory->memory, memory->bytes);
+    memory->memory = shared;
+    memory->bytes = bytes;
+    memory->tail_offset = tail_offset;
+    memory->backed_pages = backed_pages;
+    memory->backed_extents = backed_extents;
+    return file;
+}
+
+void page_memory_back(struct page_memory *memory, int page) {
+    if (memory->tail_offset == 0 || memory->backed_pages[page]) return;
+    memory->backed_pages[page] = 1;
+    for (int layer = 0; layer < memory->layers; layer++) {
+        const size_t first = (size_t)(page_memory_at(memory, layer, page, 0) - memory->memory);
+        const size_t last = (first + layer_bytes(memory) - 1) / HUGE_PAGE_BYTES;
+        for (size_t extent = first / HUGE_PAGE_BYTES; extent <= last; extent++) {
+            if (memory->backed_extents[extent]) continue;
+            memory->backed_extents[extent] = 1;
+            shared_memory_back(memory->memory + extent * HUGE_PAGE_BYTES);
+        }
+    }
+}
+
+/*
+ * Several chains side by side, each of steps that can be undone: a change of one word cannot vanish, one of several can
+ * by a chance of 2^-64. The odd constants are those of splitmix64 (Steele et al. 2014).
+ */
+enum { SUM_CHAINS = 8 };
+
+static uint64_t mix(uint64_t sum, uint64_t word) {
+    sum = (sum ^ word) * UINT64_C(0xbf58476d1ce4e5b9);
+    return sum ^ sum >> 31;
+}
+
+uint64_t page_memory_sum(const struct page_memory *memory, int first_page, int pages) {
+    uint64_t chains[SUM_CHAINS] = {0}, words[SUM_CHAINS];
+    /* A head's part is a multiple of 16 values and tokens: whole words. The rest of a run is taken as one chain. */
+    const size_t bytes = (size_t)pages * layer_bytes(memory);
+    for (int layer = 0; layer < memory->layers; layer++) {
+        const char *at = page_memory_at(memory, layer, first_page, 0);
+        size_t offset = 0;
+        for (; offset + sizeof words <= bytes; offset += sizeof words) {
+            memcpy(words, at + offset, sizeof words);
+            for (int i = 0; i < SUM_CHAINS; i++) chains[i] = mix(chains[i], words[i]);
+        }
+        for (; offset < bytes; offset += sizeof *words) {
+            memcpy(words, at + offset, sizeof *words);
+            chains[0] = mix(chains[0], words[0]);
+        }
+    }
+    uint64_t sum = UINT64_C(0x9e3779b97f4a7c15);
+    for (int i = 0; i < SUM_CHAINS; i++) sum = mix(sum, chains[i]);
+    return sum;
 }
 
 /* SCALE_VALUES floats as integers times `scale`, which is rounded to a half. */
@@ -113,8 +189,7 @@ void page_memory_write_value(const struct page_memory *memory, const struct kern
 }
 
 void page_memory_copy(const struct page_memory *memory, int source, int target) {
-    const size_t bytes = memory->kv_heads * part_bytes(memory);
     for (int layer = 0; layer < memory->layers; layer++) {
-        memcpy(page_memory_at(memory, layer, target, 0), page_memory_at(memory, layer, source, 0), bytes);
+        memcpy(page_memory_at(memory, layer, target, 0), page_memory_at(memory, layer, source, 0), layer_bytes(memory));
     }
 }

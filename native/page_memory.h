@@ -20,12 +20,29 @@ struct page_memory {
     enum quire_page_type type;
     size_t bytes;
     char *memory;
+    /* Of a shared mapping only; see page_memory_share. */
+    size_t tail_offset;
+    unsigned char *backed_pages;   /* [pages], whether all of the page's memory has been taken */
+    unsigned char *backed_extents; /* the same for every HUGE_PAGE_BYTES of the mapping */
 };
 
 /* Reserves the mapping; the other members are set. Returns false when the machine refuses. */
 bool page_memory_map(struct page_memory *memory);
 
 void page_memory_unmap(struct page_memory *memory);
+
+/*
+ * Puts a shared mapping (shared_memory.h) in the place of the private one, before anything is written: of `descriptor`, or
+ * of a new file if that is -1. The pages are followed by `tail_bytes` for the caller. Returns the file's descriptor, or -1
+ * when it does not fit or the machine has no such memory: then nothing has changed.
+ */
+int page_memory_share(struct page_memory *memory, int descriptor, size_t tail_bytes);
+
+/* To be called before a page is written. */
+void page_memory_back(struct page_memory *memory, int page);
+
+/* Any change of the bytes of these pages, of all layers, changes this; if it is of one word, for certain. */
+uint64_t page_memory_sum(const struct page_memory *memory, int first_page, int pages);
 
 /* Bytes of one head's keys in a page, and of its values. */
 static inline size_t page_half_bytes(enum quire_page_type type, int head_size) {

@@ -99,6 +99,22 @@ struct quire_attention *quire_open(const struct quire_shape *shape, const char *
     return handle;
 }
 
+int32_t quire_share(struct quire_attention *handle, int32_t descriptor, size_t tail_bytes) {
+    return page_memory_share(&handle->memory, descriptor, tail_bytes);
+}
+
+void *quire_tail(struct quire_attention *handle) {
+    const struct page_memory *memory = &handle->memory;
+    return memory->tail_offset == 0 ? NULL : memory->memory + memory->tail_offset;
+}
+
+int32_t quire_sum_pages(struct quire_attention *handle, int32_t first, int32_t count, uint64_t *sum) {
+    const int32_t pages = handle->memory.pages;
+    if (first < 0 || count < 0 || first > pages - count) return -1;
+    *sum = page_memory_sum(&handle->memory, first, count);
+    return 0;
+}
+
 void quire_close(struct quire_attention *handle) {
     page_memory_unmap(&handle->memory);
     step_plan_free(&handle->plan);
@@ -118,6 +134,7 @@ int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int
         snprintf(error, QUIRE_ERROR_BYTES, "%s", wrong);
         return -1;
     }
+    for (int32_t row = 0; row < rows; row++) page_memory_back(&handle->memory, slots[row] / PAGE_TOKENS);
     for (int i = 0; i < handle->memory.layers; i++) {
         handle->layers[i].graphs = 0;
         handle->layers[i].keys = handle->layers[i].values = NULL;
@@ -180,7 +197,9 @@ void quire_attend(struct quire_attention *handle, int32_t layer, const struct qu
 int32_t quire_copy_page(struct quire_attention *handle, int32_t source, int32_t target) {
     const int32_t pages = handle->memory.pages;
     if (source < 0 || source >= pages || target < 0 || target >= pages) return -1;
-    if (source != target) page_memory_copy(&handle->memory, source, target);
+    if (source == target) return 0;
+    page_memory_back(&handle->memory, target);
+    page_memory_copy(&handle->memory, source, target);
     return 0;
 }
 

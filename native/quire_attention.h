@@ -84,6 +84,20 @@ QUIRE_EXPORT size_t quire_page_bytes(const struct quire_shape *shape);
 QUIRE_EXPORT struct quire_attention *quire_open(const struct quire_shape *shape, const char *level,
                                                 const struct quire_op_codes *codes, char *error);
 
+/*
+ * Moves the pages of a handle that has run no step into memory that outlives this process for whoever holds its
+ * descriptor: into the one given, with what its pages hold, or, for -1, into a new one. Behind the pages lie `tail_bytes`
+ * for the caller, zeros in a new one. Returns the descriptor, which stays the caller's to close; or -1 when the one given
+ * is of another size, or this machine has no such memory with huge pages: then the pages are where they were.
+ */
+QUIRE_EXPORT int32_t quire_share(struct quire_attention *handle, int32_t descriptor, size_t tail_bytes);
+
+/* Where the caller's bytes are, or NULL when the pages are not shared. */
+QUIRE_EXPORT void *quire_tail(struct quire_attention *handle);
+
+/* A checksum of `count` pages from `first` on, over all layers. Returns 0, or -1 when a page does not exist. */
+QUIRE_EXPORT int32_t quire_sum_pages(struct quire_attention *handle, int32_t first, int32_t count, uint64_t *sum);
+
 /* Frees the handle with its pages. No graph whose nodes were rewritten for it may run afterwards. */
 QUIRE_EXPORT void quire_close(struct quire_attention *handle);
 

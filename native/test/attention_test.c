@@ -6,12 +6,14 @@
  *   that it does not see hold garbage (crowd.h).
  * - It is as far from attention in doubles as single precision must be, and no further (reference.h).
  * - What cannot be right is refused (refusals.h).
+ * - Pages in memory that outlives the process are found as they were left (sharing.h).
  *
  * A failure is told with its seed: `attention_test SEED 1` repeats it. Ends with 0 if there was none.
  */
 #include "crowd.h"
 #include "reference.h"
 #include "refusals.h"
+#include "sharing.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -235,7 +237,8 @@ int main(int argc, char **argv) {
     int level_count = 0, failures = 0;
     while (level_count < MAX_LEVELS && quire_level(level_count) != NULL) {
         levels[level_count].name = quire_level(level_count);
-        failures += check_refusals(levels[level_count++].name);
+        failures += check_refusals(levels[level_count].name);
+        failures += check_sharing(levels[level_count++].name);
     }
     for (int i = 0; i < count; i++) check_scenario(seed + (uint64_t)i, levels, level_count);
     for (int i = 0; i < level_count; i++) failures += judge(&levels[i]);

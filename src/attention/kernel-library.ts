@@ -123,6 +123,13 @@ function bind(path: string) {
       koffi.pointer(OP_CODES),
       'void *',
     ]) as KoffiFunc<(shape: NativeShape, level: string, codes: OpCodes, error: Uint8Array) => Pointer | null>,
+    share: library.func('int32_t quire_share(void *handle, int32_t descriptor, size_t tail_bytes)') as KoffiFunc<
+      (handle: Pointer, descriptor: number, tailBytes: number) => number
+    >,
+    tail: library.func('void *quire_tail(void *handle)') as KoffiFunc<(handle: Pointer) => Pointer | null>,
+    sumPages: library.func(
+      'int32_t quire_sum_pages(void *handle, int32_t first, int32_t count, void *sum)',
+    ) as KoffiFunc<(handle: Pointer, first: number, count: number, sum: Uint8Array) => number>,
     close: library.func('void quire_close(void *handle)') as KoffiFunc<(handle: Pointer) => void>,
     evalCallback: library.func('void *quire_eval_callback()') as KoffiFunc<() => Pointer>,
     beginStep: library.func(

@@ -1,3 +1,4 @@
+import koffi from 'koffi';
 import { AttentionError } from './attention-error.js';
 import { learnGgmlLayout } from './ggml-layout.js';
 import {
@@ -108,6 +109,30 @@ export class PagedAttention {
   copyPage(source: number, target: number): void {
     if (this.library.copyPage(this.open(), source, target) !== 0) {
       throw new AttentionError(`cannot copy page ${source} to ${target}: no such page`);
+    }
+  }
+
+  /**
+   * Moves the pages, before the first step, into memory that outlives this process for whoever holds its descriptor.
+   * @param descriptor of such memory, whose pages are taken over as they are, or undefined for new memory
+   * @param tailBytes bytes behind the pages for the caller; zeros in new memory
+   * @returns the descriptor and a view of these bytes, valid until {@link dispose}; undefined when the memory given is of
+   * another size, or this machine has none that would be as fast: then the pages are where they were
+   */
+  share(descriptor: number | undefined, tailBytes: number): { descriptor: number; tail: Uint8Array } | undefined {
+    const handle = this.open();
+    const shared = this.library.share(handle, descriptor ?? -1, tailBytes);
+    const tail = shared < 0 ? null : this.library.tail(handle);
+    return tail === null ? undefined : { descriptor: shared, tail: new Uint8Array(koffi.view(tail, tailBytes)) };
+  }
+
+  /**
+   * A checksum of `count` pages from `first` on, over all layers: 8 bytes into `sum`.
+   * @throws AttentionError when one of them does not exist
+   */
+  sumPages(first: number, count: number, sum: Uint8Array): void {
+    if (this.library.sumPages(this.open(), first, count, sum) !== 0) {
+      throw new AttentionError(`cannot sum ${count} pages from ${first} on: no such page`);
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Llama, LlamaModel } from '../llama/index.js';
 import type { EngineOptions } from './engine.js';
+import type { KeptPages } from './kept-pages.js';
 import type { EngineConfig, EngineInfo, LogLevel } from './protocol.js';
 import type { EngineSizes } from './sizes.js';
 
@@ -12,6 +13,8 @@ export interface KVBackendParts {
   owned: Disposable[];
   onProgress(phase: string, fraction: number): void;
   onLog(level: LogLevel, message: string): void;
+  /** Pages are to be in memory that outlives the engine: a new one, or that of this descriptor, which one left. */
+  keptMemory?: 'new' | number;
   /** The contents of these blocks are gone, though the scheduler may count on them. */
   onLost(blocks: readonly number[]): void;
 }
@@ -26,6 +29,8 @@ export interface OpenKVBackend {
   sizes: EngineSizes;
   /** Whether prefixes can be shared between requests. */
   sharesPrefixes: boolean;
+  /** Memory that outlives the engine, if pages are in such. */
+  kept?: KeptPages;
   info: Pick<
     EngineInfo,
     'kvBackend' | 'kvCacheDtype' | 'kernel' | 'batchInvariant' | 'batchInvariantReason' | 'rowPadding'

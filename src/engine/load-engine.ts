@@ -18,11 +18,15 @@ export interface LoadHooks {
   /** The engine has something to do or to send although nobody called it. */
   onChange?(): void;
   onAdmitted?(requestIds: string[]): void;
+  /** See KVBackendParts. */
+  keptMemory?: 'new' | number;
 }
 
 export interface LoadedEngine {
   engine: Engine;
   info: EngineInfo;
+  /** Descriptor of the memory that its pages are in, if that outlives the engine. */
+  keptMemory?: number;
   /** Frees all native memory. The engine is of no use afterwards. */
   dispose(): void;
 }
@@ -77,7 +81,9 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
       batchWindowMs: config.batchWindowMs,
       enablePrefixCaching: config.enablePrefixCaching && backend.sharesPrefixes,
       checkEveryStep: config.checkEveryStep,
+      journal: backend.kept,
     });
+    tellKept(backend, hooks);
     const info: EngineInfo = {
       modelPath: config.modelPath,
       modelDescription: model.description,
@@ -92,10 +98,19 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
       cpuBackend: llama.cpuBackend,
       loadMs: performance.now() - began,
     };
-    return { engine, info, dispose };
+    return { engine, info, keptMemory: backend.kept?.descriptor, dispose };
   } catch (error) {
     dispose();
     throw error;
+  }
+}
+
+function tellKept({ kept, info, sizes }: OpenKVBackend, { keptMemory, onLog }: LoadHooks): void {
+  if (keptMemory === undefined || info.kvBackend !== 'pages') return;
+  if (kept === undefined) {
+    onLog('info', 'The KV cache ends with the engine process: this system has no huge pages for shared memory.');
+  } else if (kept.recovered > 0) {
+    onLog('info', `KV cache of the engine before: ${kept.recovered} blocks of ${sizes.blockSize} tokens can be found.`);
   }
 }
 

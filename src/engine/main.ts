@@ -25,7 +25,7 @@ function handle(message: GatewayMessage): void {
         die(new Error(`the gateway speaks protocol ${message.version}, this engine ${PROTOCOL_VERSION}`));
         return;
       }
-      start(message.config).catch(die);
+      start(message).catch(die);
       return;
     case 'add':
       loaded?.engine.add(message.request);
@@ -48,14 +48,15 @@ function handle(message: GatewayMessage): void {
   }
 }
 
-async function start(config: Parameters<typeof loadEngine>[0]): Promise<void> {
+async function start({ config, keptMemory }: Extract<GatewayMessage, { type: 'start' }>): Promise<void> {
   loaded = await loadEngine(config, {
+    keptMemory,
     onProgress: (phase, fraction) => send({ type: 'progress', phase, fraction }),
     onLog: (level, message) => send({ type: 'log', level, message }),
     onChange: wake,
     onAdmitted: (requestIds) => send({ type: 'admitted', requestIds }),
   });
-  send({ type: 'ready', info: loaded.info, stats: loaded.engine.stats() });
+  send({ type: 'ready', info: loaded.info, stats: loaded.engine.stats(), keptMemory: loaded.keptMemory });
 }
 
 function wake(): void {

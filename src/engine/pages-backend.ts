@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import {
   buildKernel,
@@ -9,6 +10,7 @@ import {
 } from '../attention/index.js';
 import type { LlamaContext } from '../llama/index.js';
 import { Executor, MAX_ROW_PADDING } from './executor.js';
+import { KeptPages } from './kept-pages.js';
 import { type KVBackendParts, kvCacheDtype, type OpenKVBackend } from './kv-backend.js';
 import { pageShapeFor } from './page-support.js';
 import { type EngineInfo, MAX_SEQUENCES } from './protocol.js';
@@ -38,6 +40,7 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   });
   onProgress('self-test', 0);
   const runtime = openRuntime(parts, shape, sizes, kernel.path);
+  const kept = keepPages(parts, shape, sizes, kernel.path, runtime);
   const verdict = chooseRowPadding(parts, runtime);
   const executor = new Executor({
     context: runtime.context,
@@ -49,7 +52,26 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   });
   const { level } = runtime.attention;
   const info = { kvBackend: 'pages' as const, kvCacheDtype: shape.type, kernel: level, ...verdict };
-  return { executor, sizes, sharesPrefixes: true, info };
+  return { executor, sizes, sharesPrefixes: true, kept, info };
+}
+
+/** Moves the pages, before the first step, into memory that outlives the engine, if that is wanted and there is such. */
+function keepPages(
+  { keptMemory, config, llama }: KVBackendParts,
+  shape: PageShape,
+  { numBlocks, blockSize }: EngineSizes,
+  kernel: string,
+  { attention }: Runtime,
+): KeptPages | undefined {
+  if (keptMemory === undefined) return undefined;
+  const files = [config.modelPath, llama.ggmlBaseLibrary, kernel].map((path) => {
+    const { size, mtimeMs } = statSync(path);
+    return { path, size, mtimeMs };
+  });
+  const { batchInvariant } = config;
+  const identity = { files, shape, level: attention.level, cpuBackend: llama.cpuBackend, batchInvariant };
+  const descriptor = keptMemory === 'new' ? undefined : keptMemory;
+  return KeptPages.open({ attention, descriptor, numBlocks, blockSize, identity });
 }
 
 interface Runtime {

@@ -9,7 +9,7 @@ import type { Grammar } from '../grammar/index.js';
 
 export type { Grammar };
 
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /**
  * Most sequences that an engine runs at once: a step gives every sequence an id of its own, llama.cpp has 256 of them,
@@ -226,7 +226,8 @@ export interface EngineConfig {
 }
 
 export type GatewayMessage =
-  | { type: 'start'; version: number; config: EngineConfig }
+  /** `keptMemory`: pages are to be in memory that outlives the engine, in that of this file descriptor or in a new one. */
+  | { type: 'start'; version: number; config: EngineConfig; keptMemory?: 'new' | number }
   | { type: 'add'; request: EngineRequest }
   | { type: 'embed'; request: EmbedRequest }
   /** Ends a request, or one choice of it; its pages are free after the running step. */
@@ -240,7 +241,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type EngineMessage =
   | { type: 'hello'; version: number }
   | { type: 'progress'; phase: string; fraction: number }
-  | { type: 'ready'; info: EngineInfo; stats: EngineStats }
+  /** `keptMemory`: the engine's file descriptor of the memory that its pages are in, if that can outlive it. */
+  | { type: 'ready'; info: EngineInfo; stats: EngineStats; keptMemory?: number }
   | { type: 'step'; events: EngineEvent[]; stats: EngineStats }
   /** Right before a step: requests that are part of one for the first time. */
   | { type: 'admitted'; requestIds: string[] }

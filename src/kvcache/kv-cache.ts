@@ -1,3 +1,4 @@
+import type { BlockJournal, JournalEntry } from './block-journal.js';
 import { BlockPool } from './block-pool.js';
 import type { BlockTable } from './block-table.js';
 import { PrefixIndex } from './prefix-index.js';
@@ -13,6 +14,8 @@ export interface KVCacheOptions {
   /** Tokens per block. */
   blockSize: number;
   enablePrefixCaching: boolean;
+  /** Where full blocks are written down; what it has from an earlier process is taken over. */
+  journal?: BlockJournal;
 }
 
 /**
@@ -28,8 +31,11 @@ export class KVCache {
   readonly enablePrefixCaching: boolean;
   private readonly pool: BlockPool;
   private readonly index: PrefixIndex;
+  private readonly journal: BlockJournal | undefined;
   /** Blocks that are free and indexed. */
   private cachedFree = 0;
+  /** Blocks of an earlier process that nobody has looked into yet. */
+  private readonly unverified = new Set<number>();
 
   constructor(options: KVCacheOptions) {
     this.numBlocks = options.numBlocks;
@@ -37,6 +43,8 @@ export class KVCache {
     this.enablePrefixCaching = options.enablePrefixCaching;
     this.pool = new BlockPool(options.numBlocks);
     this.index = new PrefixIndex(options.numBlocks, options.blockSize);
+    this.journal = options.enablePrefixCaching ? options.journal : undefined;
+    for (const entry of this.journal?.recover() ?? []) this.recover(entry);
   }
 
   /** Blocks that can be taken now, cached contents included. */
@@ -79,7 +87,7 @@ export class KVCache {
     while (table.computed + this.blockSize <= limit) {
       const key = this.blockKey(table, tokens, table.blocks.length);
       const block = this.index.find(key, tokens, table.computed);
-      if (block === undefined) break;
+      if (block === undefined || !this.isSound(block)) break;
       if (this.pool.referenceCount(block) === 0) this.cachedFree--;
       this.pool.retain(block);
       table.blocks.push(block);
@@ -119,7 +127,11 @@ export class KVCache {
     table.computed = end;
     if (!this.enablePrefixCaching) return;
     for (let i = firstFull; (i + 1) * this.blockSize <= end; i++) {
-      this.index.insert(table.blocks[i], this.blockKey(table, tokens, i), tokens, i * this.blockSize);
+      const [block, start] = [table.blocks[i], i * this.blockSize];
+      const key = this.blockKey(table, tokens, i);
+      if (!this.index.insert(block, key, tokens, start) || this.journal === undefined) continue;
+      const own = tokens.subarray(start, start + this.blockSize);
+      this.journal.write({ block, key, parent: table.keys[i], tokens: own });
     }
   }
 
@@ -140,7 +152,7 @@ export class KVCache {
   forget(blocks: Iterable<number>): void {
     for (const block of blocks) {
       if (!this.index.has(block)) continue;
-      this.index.remove(block);
+      this.unindex(block);
       if (this.pool.referenceCount(block) > 0) continue;
       this.cachedFree--;
       // To the front of the free queue, so that it is reused before blocks that are still of use.
@@ -189,10 +201,38 @@ export class KVCache {
   private take(): number {
     const block = this.pool.acquire();
     if (this.index.has(block)) {
-      this.index.remove(block);
+      this.unindex(block);
       this.cachedFree--;
     }
     return block;
+  }
+
+  private unindex(block: number): void {
+    this.index.remove(block);
+    this.unverified.delete(block);
+    this.journal?.erase(block);
+  }
+
+  /** Makes a block of an earlier process findable. Whoever finds it first looks whether it is as it was left. */
+  private recover({ block, key, parent, tokens }: JournalEntry): void {
+    const isWhole = this.index.childKey(parent, tokens, 0) === key;
+    if (!isWhole || !this.index.insert(block, key, tokens, 0)) {
+      this.journal?.erase(block);
+      return;
+    }
+    this.unverified.add(block);
+    this.pool.retain(block);
+    this.drop(block);
+  }
+
+  private isSound(block: number): boolean {
+    if (!this.unverified.has(block)) return true;
+    if (this.journal!.isSound(block)) {
+      this.unverified.delete(block);
+      return true;
+    }
+    this.forget([block]);
+    return false;
   }
 
   private drop(block: number): void {

@@ -44,12 +44,16 @@ export class PrefixIndex {
     return block;
   }
 
-  /** Makes a full block findable. When another block has the key already, that one stays and this one is not indexed. */
-  insert(block: number, key: string, tokens: Int32Array, start: number): void {
-    if (this.blockOf.has(key)) return;
+  /**
+   * Makes a full block findable. When another block has the key already, that one stays and this one is not indexed.
+   * @returns whether it was indexed
+   */
+  insert(block: number, key: string, tokens: Int32Array, start: number): boolean {
+    if (this.blockOf.has(key)) return false;
     this.blockOf.set(key, block);
     this.keyOf[block] = key;
     this.tokensOf.set(tokens.subarray(start, start + this.blockSize), block * this.blockSize);
+    return true;
   }
 
   has(block: number): boolean {

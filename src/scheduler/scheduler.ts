@@ -1,4 +1,4 @@
-import { type BlockCopy, KVCache } from '../kvcache/index.js';
+import { type BlockCopy, type BlockJournal, KVCache } from '../kvcache/index.js';
 import { type BatchingPolicy, type BatchingPolicyName, createBatchingPolicy } from './batching-policy.js';
 import { PrefillBudget } from './prefill-budget.js';
 import { compareSequences, forkSequence, isDecoding, remainingTokens, type Sequence } from './sequence.js';
@@ -22,6 +22,8 @@ export interface SchedulerOptions {
   policy: BatchingPolicyName;
   /** ms; how long policy `dynamic` waits for a batch to fill. */
   batchWindowMs: number;
+  /** See KVCacheOptions. */
+  journal?: BlockJournal;
 }
 
 /** What the scheduler has to know of a request. */

@@ -63,6 +63,7 @@ export async function loadBackend(
       hooks: { onProgress, onLog, signal, silenceMs: options.engineTimeout * 1000 },
       startEngine,
       restartDelaysMs,
+      keepsKVCache: options.keepKvCache,
     });
     return { name: model.name, text, engine, grammars: new GrammarMaker(text.tokenizer.vocabulary) };
   } catch (error) {

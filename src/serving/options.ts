@@ -68,6 +68,10 @@ export const servingOptions = z
       .boolean({ error: 'true or false' })
       .default(true)
       .describe('Compute a prefix that prompts share only once'),
+    keepKvCache: z
+      .boolean({ error: 'true or false' })
+      .default(true)
+      .describe('Keep the KV cache for the engine that takes the place of one that died'),
     batchInvariant: z
       .enum(['auto', 'on', 'off'], { error: 'one of auto, on, off' })
       .default('auto')

@@ -84,6 +84,12 @@ describe('an engine that dies', () => {
     expect(metrics).toMatch(new RegExp(`quire_engine_restarts_total ${kills}`));
   }, 120_000);
 
+  test('leaves its KV cache to the next one', async ({ skip }) => {
+    const started = await quire.seen(/no huge pages for shared memory|KV cache of the engine before: (\d+) blocks/);
+    skip(started[1] === undefined, 'this system has no huge pages for shared memory');
+    expect(Number(started[1])).toBeGreaterThan(10);
+  });
+
   test('is replaced when it freezes', async () => {
     const [request] = REQUESTS;
     const undisturbed = await answer(request!);

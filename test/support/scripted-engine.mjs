@@ -2,7 +2,7 @@
  * An engine program that speaks the protocol and computes nothing. `config.modelPath` says what it does when it is told
  * to start; a request's first prompt token what it does then. As the real one, it leaves when its parent is gone.
  */
-const VERSION = 4;
+const VERSION = 5;
 const CRASH = 1;
 const FALL_SILENT = 2;
 

@@ -392,6 +392,7 @@ describe('an engine', () => {
       hooks: {},
       startEngine: async () => engine,
       restartDelaysMs: [],
+      keepsKVCache: false,
     });
     const generation = start({ ...engine, submit: (request, onEvents) => supervised.submit(request, onEvents) });
     take(engine, 2);

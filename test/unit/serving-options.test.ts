@@ -24,6 +24,7 @@ describe('serving options', () => {
       policy: 'continuous',
       batchWindow: 100,
       enablePrefixCaching: true,
+      keepKvCache: true,
       batchInvariant: 'auto',
       requantize: 'auto',
       engineTimeout: 300,

@@ -27,6 +27,7 @@ async function open({ delays = [0, 0, 0, 0, 0, 0], ...options }: FakeEngineOptio
     hooks: {},
     startEngine,
     restartDelaysMs: delays,
+    keepsKVCache: false,
   });
   const latest = (): FakeEngine => engines.at(-1)!;
   return {

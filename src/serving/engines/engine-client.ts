@@ -7,6 +7,7 @@ import type {
   EngineStats,
   LogLevel,
 } from '../../engine/protocol.js';
+import type { KeptMemory } from './kept-memory.js';
 
 /** Why an engine is gone when nobody asked it to go. */
 export interface EngineFailure {
@@ -46,6 +47,8 @@ export interface EngineStartHooks {
   onLog?(level: LogLevel, message: string): void;
   /** Gives up starting; the engine is ended. */
   signal?: AbortSignal;
+  /** What is left of the engine before, and where the new one's page memory is kept; left out: it ends with the engine. */
+  memory?: KeptMemory;
   /** An engine that has said nothing for so long is taken for dead; left out: never. */
   silenceMs?: number;
 }

@@ -23,6 +23,9 @@ const CLOSE_GRACE_MS = 10_000;
 /** How often an engine is asked for a sign of life. */
 const HEARTBEAT_MS = 1000;
 
+/** What the engine knows a descriptor as that it is given: the first one behind the three of every process and IPC. */
+const INHERITED_DESCRIPTOR = 4;
+
 /** Lines of the engine's output that are told when it dies: a native assert explains itself there and nowhere else. */
 const REMEMBERED_LINES = 8;
 
@@ -44,13 +47,15 @@ export function spawnEngine(
   if (!existsSync(entry)) {
     return Promise.reject(new EngineStartError(`The engine program ${entry} does not exist.`, 'Run `npm run build`.'));
   }
+  const left = hooks.memory?.descriptor;
   const child = fork(entry, [], {
     serialization: 'advanced',
     env: engineEnvironment(process.env),
     execArgv: [],
     detached: process.platform !== 'win32',
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...(left === undefined ? [] : [left])],
   });
+  const keptMemory = hooks.memory && (left === undefined ? 'new' : INHERITED_DESCRIPTOR);
   killAtExit(child);
 
   const lastLines: string[] = [];
@@ -151,7 +156,8 @@ export function spawnEngine(
       lastHeard = performance.now();
       switch (message.type) {
         case 'hello':
-          if (message.version === PROTOCOL_VERSION) send({ type: 'start', version: PROTOCOL_VERSION, config });
+          if (message.version === PROTOCOL_VERSION)
+            send({ type: 'start', version: PROTOCOL_VERSION, config, keptMemory });
           else fail(`The engine speaks protocol ${message.version}, not ${PROTOCOL_VERSION}.`, 'Run `npm run build`.');
           break;
         case 'progress':
@@ -161,6 +167,8 @@ export function spawnEngine(
           // From here on it is `close()` that ends the engine.
           hooks.signal?.removeEventListener('abort', giveUp);
           stats = message.stats;
+          if (message.keptMemory === undefined) hooks.memory?.discard();
+          else hooks.memory?.hold(child.pid!, message.keptMemory);
           state = 'running';
           if (hooks.silenceMs !== undefined) watch(hooks.silenceMs);
           resolve(createClient(message.info));

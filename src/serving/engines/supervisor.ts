@@ -7,9 +7,13 @@ import {
   type EngineStartHooks,
   type StartEngine,
 } from './engine-client.js';
+import { KeptMemory } from './kept-memory.js';
 
 /** Whatever an engine dies of after such a time, it can be started. */
 const LONG_LIFE_MS = 60_000;
+
+/** An engine that dies before such a time, in the place of another one, may do so because of what that one left. */
+const SHORT_LIFE_MS = 5_000;
 
 /** A request is tried alone after so many deaths with it in the batch, and ended after so many more. */
 const DEATHS_TO_SUSPECT = 2;
@@ -44,7 +48,8 @@ interface LiveRequest {
  * @throws EngineStartError when the first process does not come up
  */
 export async function superviseEngine(parts: SupervisorParts): Promise<SupervisedEngine> {
-  return new Supervisor(parts, await parts.startEngine(parts.config, parts.hooks));
+  const memory = parts.keepsKVCache ? new KeptMemory() : undefined;
+  return new Supervisor(parts, memory, await parts.startEngine(parts.config, { ...parts.hooks, memory }));
 }
 
 export interface SupervisorParts {
@@ -52,6 +57,8 @@ export interface SupervisorParts {
   /** `onProgress` and `signal` are for the first start. */
   hooks: EngineStartHooks;
   startEngine: StartEngine;
+  /** An engine's KV cache is kept for the one that takes its place. */
+  keepsKVCache: boolean;
   /** How long to wait before each new start, by how often engines have died since somebody got on; then it is over. */
   restartDelaysMs: readonly number[];
 }
@@ -64,6 +71,7 @@ export interface SupervisedEngine extends EngineClient {
 class Supervisor implements SupervisedEngine {
   readonly closed: Promise<EngineFailure | undefined>;
   private readonly parts: SupervisorParts;
+  private readonly memory: KeptMemory | undefined;
   private readonly live = new Map<string, LiveRequest>();
   private state: 'running' | 'restarting' | 'closing' | 'gone' = 'running';
   /** The engine that runs, or the one that ran last. */
@@ -72,13 +80,16 @@ class Supervisor implements SupervisedEngine {
   private suspects: LiveRequest[] = [];
   private startedAt = performance.now();
   private restarted = 0;
+  /** The one that died last had taken another one's place a moment before. */
+  private isShortLived = false;
   /** Since a request last got on. */
   private deaths = 0;
   private readonly stopStarting = new AbortController();
   private settle!: (failure: EngineFailure | undefined) => void;
 
-  constructor(parts: SupervisorParts, first: EngineClient) {
+  constructor(parts: SupervisorParts, memory: KeptMemory | undefined, first: EngineClient) {
     this.parts = parts;
+    this.memory = memory;
     this.engine = first;
     this.closed = new Promise((resolve) => {
       this.settle = resolve;
@@ -222,7 +233,9 @@ class Supervisor implements SupervisedEngine {
 
   private died(failure: EngineFailure): void {
     this.state = 'restarting';
-    if (performance.now() - this.startedAt > LONG_LIFE_MS) this.deaths = 0;
+    const livedMs = performance.now() - this.startedAt;
+    if (livedMs > LONG_LIFE_MS) this.deaths = 0;
+    this.isShortLived = this.restarted > 0 && livedMs < SHORT_LIFE_MS;
     for (const request of [...this.live.values()]) {
       this.end(request, [...request.aborted], 'abort');
       if (request.isAdmitted) request.deaths++;
@@ -241,7 +254,8 @@ class Supervisor implements SupervisedEngine {
   }
 
   private async restart(failure: EngineFailure): Promise<void> {
-    const { config, hooks, startEngine, restartDelaysMs } = this.parts;
+    const { hooks, startEngine, restartDelaysMs } = this.parts;
+    const config = this.configOfNext();
     let last = failure;
     while (this.state === 'restarting') {
       const delay = restartDelaysMs[this.deaths];
@@ -250,14 +264,18 @@ class Supervisor implements SupervisedEngine {
         this.leave('error', { ...last, reason: `${this.deaths > 0 ? often : ''}${last.reason}` });
         return;
       }
+      // Whatever the last one died of may be in what it had.
+      if (this.deaths > 0 || this.isShortLived) this.memory?.discard();
       this.deaths++;
       await this.pause(delay);
       if (this.state !== 'restarting') return;
       try {
-        const engine = await startEngine(config, { ...hooks, onProgress() {}, signal: this.stopStarting.signal });
+        const { signal } = this.stopStarting;
+        const engine = await startEngine(config, { ...hooks, onProgress() {}, signal, memory: this.memory });
         // It may have been closed meanwhile.
         if (this.state !== 'restarting') {
           await engine.close();
+          this.memory?.discard();
           return;
         }
         this.goOn(engine);
@@ -269,6 +287,13 @@ class Supervisor implements SupervisedEngine {
         this.parts.hooks.onLog?.('error', `The engine did not start. ${last.reason}`);
       }
     }
+  }
+
+  /** Another one has the sizes that requests were measured by, however much memory is free by now. */
+  private configOfNext(): EngineConfig {
+    const { config } = this.parts;
+    const { kvBackend, kvCacheBytes, maxModelLen } = this.engine.info;
+    return kvBackend === 'pages' ? { ...config, kvCacheBytes, maxModelLen } : config;
   }
 
   private goOn(engine: EngineClient): void {
@@ -312,6 +337,7 @@ class Supervisor implements SupervisedEngine {
   private leave(reason: 'abort' | 'error', failure: EngineFailure | undefined): void {
     this.state = 'gone';
     for (const request of [...this.live.values()]) this.end(request, [...request.open.keys()], reason);
+    this.memory?.discard();
     this.settle(failure);
   }
 }
