@@ -12,9 +12,6 @@ import { KeptMemory } from './kept-memory.js';
 /** Whatever an engine dies of after such a time, it can be started. */
 const LONG_LIFE_MS = 60_000;
 
-/** An engine that dies before such a time, in the place of another one, may do so because of what that one left. */
-const SHORT_LIFE_MS = 5_000;
-
 /** A request is tried alone after so many deaths with it in the batch, and ended after so many more. */
 const DEATHS_TO_SUSPECT = 2;
 const DEATHS_TO_END = 4;
@@ -80,8 +77,6 @@ class Supervisor implements SupervisedEngine {
   private suspects: LiveRequest[] = [];
   private startedAt = performance.now();
   private restarted = 0;
-  /** The one that died last had taken another one's place a moment before. */
-  private isShortLived = false;
   /** Since a request last got on. */
   private deaths = 0;
   private readonly stopStarting = new AbortController();
@@ -235,7 +230,7 @@ class Supervisor implements SupervisedEngine {
     this.state = 'restarting';
     const livedMs = performance.now() - this.startedAt;
     if (livedMs > LONG_LIFE_MS) this.deaths = 0;
-    this.isShortLived = this.restarted > 0 && livedMs < SHORT_LIFE_MS;
+    this.memory?.engineDied(livedMs, this.deaths === 0);
     for (const request of [...this.live.values()]) {
       this.end(request, [...request.aborted], 'abort');
       if (request.isAdmitted) request.deaths++;
@@ -264,8 +259,6 @@ class Supervisor implements SupervisedEngine {
         this.leave('error', { ...last, reason: `${this.deaths > 0 ? often : ''}${last.reason}` });
         return;
       }
-      // Whatever the last one died of may be in what it had.
-      if (this.deaths > 0 || this.isShortLived) this.memory?.discard();
       this.deaths++;
       await this.pause(delay);
       if (this.state !== 'restarting') return;
@@ -285,6 +278,7 @@ class Supervisor implements SupervisedEngine {
         last =
           error instanceof EngineStartError ? { reason: error.message, hint: error.hint } : { reason: String(error) };
         this.parts.hooks.onLog?.('error', `The engine did not start. ${last.reason}`);
+        this.memory?.discard();
       }
     }
   }
