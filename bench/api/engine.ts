@@ -14,6 +14,7 @@ import {
   type GatewayMessage,
   PROTOCOL_VERSION,
 } from '../../src/engine/protocol.js';
+import { createReceiver, createSender } from '../../src/engine/wire.js';
 import { createFakeEngine } from '../../test/support/fake-engine.js';
 import { emissionToken, monotonicMs, TICKS } from './emission-clock.js';
 
@@ -26,7 +27,8 @@ let periodMs = 0;
 let isScheduled = false;
 const engine = createFakeEngine({ info: ROOM, pace: 'manual', token: () => token });
 
-const send = (message: EngineMessage) => process.send!(message);
+const send = createSender<EngineMessage>((frame) => process.send!(frame));
+const receive = createReceiver<GatewayMessage>();
 
 function step(): void {
   token = emissionToken();
@@ -63,8 +65,9 @@ function start({ modelPath }: EngineConfig): void {
   setTimeout(stepOnSchedule, firstMs - monotonicMs(), firstMs);
 }
 
-process.on('message', (message: GatewayMessage) => {
-  switch (message.type) {
+process.on('message', (frame) => {
+  const message = receive(frame);
+  switch (message?.type) {
     case 'start':
       start(message.config);
       break;
@@ -81,4 +84,4 @@ process.on('message', (message: GatewayMessage) => {
   }
 });
 process.on('disconnect', () => process.exit());
-send({ type: 'hello', version: PROTOCOL_VERSION });
+process.send?.({ type: 'hello', version: PROTOCOL_VERSION });

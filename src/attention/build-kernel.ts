@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { cacheDir } from '../cache-dir.js';
+import { fileFaults } from '../faults/index.js';
 
 /** A compiled kernel library. */
 export interface KernelBuild {
@@ -110,6 +111,7 @@ async function compile(compiler: Compiler, sources: readonly string[], path: str
   const paths = sources.map((name) => join(SOURCES, name));
   try {
     await run(compiler.command, [...compiler.flags, '-o', unfinished, ...paths]);
+    fileFaults()?.write('compile', Number.POSITIVE_INFINITY);
     await rename(unfinished, path);
   } catch (error) {
     await rm(unfinished, { force: true });

@@ -9,12 +9,14 @@ export interface BannerFacts {
   modelName: string;
   info: EngineInfo;
   needsApiKey: boolean;
+  /** What QUIRE_FAULTS asks for. */
+  faults?: string | undefined;
 }
 
 const BACKENDS: Record<EngineInfo['kvBackend'], string> = { pages: 'KV pages', cells: "llama.cpp's own KV cells" };
 
 /** What `quire serve` prints when it can take requests: what runs, with which sizes, and a request to paste. */
-export function banner({ version, url, modelName, info, needsApiKey }: BannerFacts): string {
+export function banner({ version, url, modelName, info, needsApiKey, faults }: BannerFacts): string {
   const count = (value: number) => value.toLocaleString('en-US');
   const facts: [string, string][] = [
     ['model', `${modelName} (${info.modelDescription}, ${(info.parameters / 1e6).toFixed(0)} M parameters)`],
@@ -40,6 +42,7 @@ export function banner({ version, url, modelName, info, needsApiKey }: BannerFac
     '',
     `Quire ${version} is ready at ${url}`,
     '',
+    ...(faults === undefined ? [] : [`  !! BREAKS ON PURPOSE: QUIRE_FAULTS=${faults}`, '']),
     ...facts.map(([label, text]) => `  ${label.padEnd(10)}${text}`),
     '',
     `  curl -N ${url}/v1/chat/completions ${headers.map((header) => `-H '${header}'`).join(' ')} \\`,

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { createServer, type QuireServer, type RunningServer } from '../api/index.js';
+import { activeFaults } from '../faults/index.js';
 import { createLogger, type LogLevel } from '../telemetry/index.js';
 import { banner } from './banner.js';
 import { CliError } from './cli-error.js';
@@ -83,7 +84,9 @@ async function serve(model: string | undefined, flags: ServeFlags): Promise<void
     await showLoading(server.serving);
     const [served] = server.serving.models();
     const needsApiKey = flags.apiKey !== undefined;
-    const facts = { version: packageVersion(), url, modelName: served!.id, info: served!.info, needsApiKey };
+    const { id: modelName, info } = served!;
+    const faults = activeFaults()?.text;
+    const facts = { version: packageVersion(), url, modelName, info, needsApiKey, faults };
     process.stdout.write(banner(facts));
   } catch (error) {
     if (!stopping) {

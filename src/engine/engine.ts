@@ -1,3 +1,4 @@
+import type { EngineFaults } from '../faults/index.js';
 import { type Grammar, GrammarError, type TokenMasks } from '../grammar/index.js';
 import {
   AdmissionError,
@@ -37,6 +38,8 @@ export interface EngineOptions extends SchedulerOptions {
   onAdmitted?(requestIds: string[]): void;
   /** Check the scheduler's books after every step. */
   checkEveryStep: boolean;
+  /** What a test wants to go wrong. */
+  faults?: EngineFaults | undefined;
 }
 
 /**
@@ -164,9 +167,12 @@ export class Engine {
    */
   step(): boolean {
     const began = performance.now();
+    const { faults } = this.options;
+    if (faults !== undefined) this.scheduler.withholdBlocks(this.hasWork() && faults.beginStep());
     const plan = this.scheduler.plan(began);
     if (plan.scheduled.length === 0) return false;
     this.tellAdmitted(plan);
+    faults?.beforeDecode(plan.scheduled.map(({ sequence }) => promptOf(sequence)));
     const chunks = plan.scheduled.map((scheduled) => this.chunkOf(scheduled));
     const decodeBegan = performance.now();
     this.options.executor.run(chunks, plan.copies);
@@ -360,4 +366,8 @@ export class Engine {
       this.events.push({ type: 'finished', requestId: id, choice, reason });
     }
   }
+}
+
+function promptOf({ tokens, promptLength }: Sequence): Int32Array {
+  return tokens.array.subarray(0, promptLength);
 }

@@ -1,4 +1,5 @@
 import { AttentionError, KernelBuildError } from '../attention/index.js';
+import type { EngineFaults } from '../faults/index.js';
 import { TokenMasks } from '../grammar/index.js';
 import { LlamaError, type LlamaModel, loadLlama } from '../llama/index.js';
 import { openCells } from './cells-backend.js';
@@ -20,6 +21,8 @@ export interface LoadHooks {
   onAdmitted?(requestIds: string[]): void;
   /** See KVBackendParts. */
   keptMemory?: 'new' | number;
+  /** What a test wants to go wrong. */
+  faults?: EngineFaults | undefined;
 }
 
 export interface LoadedEngine {
@@ -76,6 +79,7 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
       masks,
       onChange: hooks.onChange,
       onAdmitted: hooks.onAdmitted,
+      faults: hooks.faults,
       targetItlMs: config.targetItlMs,
       policy: config.policy,
       batchWindowMs: config.batchWindowMs,

@@ -2,8 +2,10 @@
  * The engine process: runs {@link Engine.step} as long as there is work, takes messages from the gateway between steps,
  * and sends what each step produced in one message. It ends when the gateway says so or is gone.
  */
+import { engineFaults, engineNumber, messageFaults } from '../faults/index.js';
 import { type LoadedEngine, loadEngine } from './load-engine.js';
 import { type EngineMessage, type GatewayMessage, PROTOCOL_VERSION } from './protocol.js';
+import { createReceiver, createSender } from './wire.js';
 
 let loaded: LoadedEngine | undefined;
 let looping = false;
@@ -15,8 +17,16 @@ process.on('SIGTERM', () => {});
 process.on('disconnect', () => process.exit(0));
 process.on('uncaughtException', die);
 process.on('unhandledRejection', die);
-process.on('message', (message: GatewayMessage) => handle(message));
-send({ type: 'hello', version: PROTOCOL_VERSION });
+const send = createSender<EngineMessage>(
+  (frame, onSent) => process.send?.(frame, undefined, undefined, onSent),
+  messageFaults(engineNumber()),
+);
+const receive = createReceiver<GatewayMessage>();
+process.on('message', (frame) => {
+  const message = receive(frame);
+  if (message !== undefined) handle(message);
+});
+process.send?.({ type: 'hello', version: PROTOCOL_VERSION });
 
 function handle(message: GatewayMessage): void {
   switch (message.type) {
@@ -55,6 +65,7 @@ async function start({ config, keptMemory }: Extract<GatewayMessage, { type: 'st
     onLog: (level, message) => send({ type: 'log', level, message }),
     onChange: wake,
     onAdmitted: (requestIds) => send({ type: 'admitted', requestIds }),
+    faults: engineFaults(),
   });
   send({ type: 'ready', info: loaded.info, stats: loaded.engine.stats(), keptMemory: loaded.keptMemory });
 }
@@ -83,14 +94,12 @@ function loop(): void {
   else engine.check();
 }
 
-function send(message: EngineMessage): void {
-  process.send?.(message);
-}
-
 /** Says why, and leaves: after a failed step the state of the batch is unknown, and a fresh process is cheap. */
 function die(cause: unknown): void {
   const error = cause instanceof Error ? cause : new Error(String(cause));
   const hint = 'hint' in error && typeof error.hint === 'string' ? error.hint : undefined;
   const message: EngineMessage = { type: 'fatal', message: error.message, ...(hint !== undefined && { hint }) };
-  process.send?.(message, () => process.exit(1));
+  send(message, () => process.exit(1));
+  // Where the channel takes no more, the gateway is told by the end itself.
+  setTimeout(() => process.exit(1), 5_000);
 }

@@ -135,8 +135,11 @@ export type EngineEvent =
   | { type: 'promptLogprobs'; requestId: string; logprobs: TokenLogprobs[] }
   /** The embedding that was asked for, not normalised; `finished` with reason `stop` follows. */
   | { type: 'embedding'; requestId: string; vector: Float32Array }
-  /** `stopToken` is the token that ended it, when reason is `stop`: it was sent as a `token` event before. */
-  | { type: 'finished'; requestId: string; choice: number; reason: FinishReason; stopToken?: number }
+  /**
+   * `stopToken` is the token that ended it, when reason is `stop`: it was sent as a `token` event before. `message` says to
+   * the client why reason is `error`, where it is the request that cannot be served, and not the engine that is gone.
+   */
+  | { type: 'finished'; requestId: string; choice: number; reason: FinishReason; stopToken?: number; message?: string }
   /** The request was not accepted (it can never fit, or is malformed); no other event follows. */
   | { type: 'rejected'; requestId: string; message: string };
 

@@ -1,4 +1,4 @@
-import { type BlockCopy, type BlockJournal, KVCache } from '../kvcache/index.js';
+import { type BlockCopy, type BlockJournal, type BlockTable, KVCache } from '../kvcache/index.js';
 import { type BatchingPolicy, type BatchingPolicyName, createBatchingPolicy } from './batching-policy.js';
 import { PrefillBudget } from './prefill-budget.js';
 import { compareSequences, forkSequence, isDecoding, remainingTokens, type Sequence } from './sequence.js';
@@ -112,6 +112,9 @@ export class Scheduler {
   private readonly claimed = new Map<string, Sequence>();
   /** The head of the queue did not fit when this many blocks were free: no use to look again before there are more. */
   private blockedAtFree: { sequence: Sequence; freeBlocks: number } | undefined;
+
+  /** Holds blocks that nobody is to have for now. */
+  private withheld: BlockTable | undefined;
 
   constructor(options: SchedulerOptions) {
     if (options.maxNumBatchedTokens < options.maxNumSeqs) {
@@ -268,10 +271,22 @@ export class Scheduler {
     this.cache.forget(blocks);
   }
 
+  /** Keeps all blocks that are free now from being taken, or gives back those that were: for tests of scarcity. */
+  withholdBlocks(all: boolean): void {
+    if (all) {
+      this.withheld ??= this.cache.createTable('');
+      const { blocks } = this.withheld;
+      this.cache.reserve(this.withheld, (blocks.length + this.cache.freeBlocks) * this.cache.blockSize);
+    } else if (this.withheld !== undefined) {
+      this.cache.release(this.withheld);
+      this.withheld = undefined;
+    }
+  }
+
   /** @throws Error when books and tables disagree, or limits are broken */
   check(): void {
     const tables = [...this.sequencesOf.values()].flat().map((sequence) => sequence.table);
-    this.cache.check(tables);
+    this.cache.check(this.withheld === undefined ? tables : [...tables, this.withheld]);
     if (this.slotsUsed() > this.options.maxNumSeqs) throw new Error('more sequences run than there are slots');
     let claims = 0;
     for (const sequence of this.running) {
@@ -451,7 +466,7 @@ export class Scheduler {
   }
 
   private preempt(sequence: Sequence): void {
-    if (this.running.length === 1)
+    if (this.running.length === 1 && this.withheld === undefined)
       throw new Error('the last running sequence does not fit the pool it was admitted to');
     this.leaveBatch(sequence);
     sequence.state = 'waiting';

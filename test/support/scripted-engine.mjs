@@ -2,11 +2,23 @@
  * An engine program that speaks the protocol and computes nothing. `config.modelPath` says what it does when it is told
  * to start; a request's first prompt token what it does then. As the real one, it leaves when its parent is gone.
  */
+import { deserialize, serialize } from 'node:v8';
+import { crc32 } from 'node:zlib';
+
 const VERSION = 5;
 const CRASH = 1;
 const FALL_SILENT = 2;
+const LOSE = 3;
+const DAMAGE = 4;
+const REPEAT = 5;
 
-const send = (message) => process.send(message);
+let sent = 0;
+const send = (message) => {
+  const bytes = serialize(message);
+  const frame = { number: ++sent, checksum: crc32(bytes, sent), bytes };
+  process.send(frame);
+  return frame;
+};
 const stats = { steps: 0 };
 const step = (events) => send({ type: 'step', events, stats: { steps: ++stats.steps } });
 
@@ -39,14 +51,29 @@ function add({ id, n, promptTokenIds }) {
     case FALL_SILENT:
       step([{ type: 'started', requestId: id, cachedTokens: 0 }]);
       break;
+    case LOSE:
+      sent++;
+      answer(id, choices, 65);
+      break;
+    case DAMAGE:
+      process.send({ number: sent + 1, checksum: 1, bytes: serialize({ type: 'pong' }) });
+      answer(id, choices, 65);
+      break;
+    case REPEAT:
+      process.send(answer(id, choices, 65));
+      break;
     default:
-      step(
-        choices.flatMap((choice) => [
-          { type: 'token', requestId: id, choice, token: promptTokenIds[0] },
-          { type: 'finished', requestId: id, choice, reason: 'length' },
-        ]),
-      );
+      answer(id, choices, promptTokenIds[0]);
   }
+}
+
+function answer(id, choices, token) {
+  return step(
+    choices.flatMap((choice) => [
+      { type: 'token', requestId: id, choice, token },
+      { type: 'finished', requestId: id, choice, reason: 'length' },
+    ]),
+  );
 }
 
 function embed({ id, promptTokenIds }) {
@@ -57,7 +84,8 @@ function embed({ id, promptTokenIds }) {
 }
 
 process.on('disconnect', () => process.exit(0));
-process.on('message', (message) => {
+process.on('message', (frame) => {
+  const message = deserialize(frame.bytes);
   if (message.type === 'start') start(message.config);
   if (message.type === 'add') add(message.request);
   if (message.type === 'embed') embed(message.request);
@@ -66,4 +94,4 @@ process.on('message', (message) => {
   }
   if (message.type === 'shutdown') process.exit(0);
 });
-send({ type: 'hello', version: VERSION });
+process.send({ type: 'hello', version: VERSION });

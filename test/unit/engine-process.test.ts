@@ -12,6 +12,9 @@ import { embedRequest, engineConfig, engineRequest } from '../support/engine-req
 const entry = fileURLToPath(new URL('../support/scripted-engine.mjs', import.meta.url));
 const CRASH = 1;
 const FALL_SILENT = 2;
+const LOSE = 3;
+const DAMAGE = 4;
+const REPEAT = 5;
 
 const config = engineConfig({ modelPath: 'good' });
 
@@ -165,6 +168,23 @@ describe('a running engine process', () => {
     expect(failure?.reason).toContain('out of pages');
     expect(() => client.submit(request('late', 65), () => {})).toThrow(EngineUnavailableError);
     client.abort('silent');
+  });
+
+  it.each([
+    ['are lost', LOSE, /messages 4 to 4 are missing/],
+    ['are damaged', DAMAGE, /message 4 came damaged/],
+  ])('whose messages %s is ended before it does harm', async (_, firstToken, reason) => {
+    const client = await start();
+    const events: EngineEvent[] = [];
+    client.submit(request('a', firstToken), (some) => events.push(...some));
+    expect((await client.closed)?.reason).toMatch(reason);
+    expect(events).toEqual([]);
+  });
+
+  it('whose messages come twice is heard once', async () => {
+    const client = await start();
+    expect(await finished(client, request('a', REPEAT))).toHaveLength(2);
+    expect(await finished(client, request('b', 66))).toHaveLength(2);
   });
 
   it('that is killed from outside is reported with what may be the cause', async () => {

@@ -8,17 +8,18 @@ import { describe, expect, it } from 'vitest';
  * them. Type imports count like any other: they couple rooms just the same.
  */
 const ROOMS: Record<string, readonly string[]> = {
-  cli: ['api', 'serving', 'engine', 'attention', 'llama', 'telemetry'],
+  cli: ['api', 'serving', 'engine', 'attention', 'llama', 'telemetry', 'faults'],
   api: ['serving', 'telemetry'],
-  serving: ['engine', 'grammar', 'llama', 'telemetry'],
-  engine: ['scheduler', 'kvcache', 'attention', 'selection', 'grammar', 'llama', 'telemetry'],
+  serving: ['engine', 'grammar', 'llama', 'telemetry', 'faults'],
+  engine: ['scheduler', 'kvcache', 'attention', 'selection', 'grammar', 'llama', 'telemetry', 'faults'],
   scheduler: ['kvcache'],
   kvcache: [],
-  attention: [],
+  attention: ['faults'],
   selection: [],
   grammar: [],
   llama: [],
   telemetry: [],
+  faults: [],
 };
 
 /** Rooms that are pure computation: no packages, and only the built-ins that do no I/O. */
@@ -33,7 +34,7 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
 };
 
 /** Both ends of the wire import it, and the gateway must not load the engine for it. */
-const WIRE_PROTOCOL = 'engine/protocol.js';
+const WIRE_PROTOCOL = ['engine/protocol.js', 'engine/wire.js'];
 
 interface Import {
   line: number;
@@ -71,7 +72,9 @@ function localProblem(room: string, target: string): string | undefined {
     return PURE.includes(room) ? `${room} imports nothing outside itself` : undefined;
   }
   if (!ROOMS[room]?.includes(targetRoom)) return `${room} may not import ${targetRoom}`;
-  return target.endsWith('/index.js') || target === WIRE_PROTOCOL ? undefined : `${targetRoom} has a door: index.js`;
+  return target.endsWith('/index.js') || WIRE_PROTOCOL.includes(target)
+    ? undefined
+    : `${targetRoom} has a door: index.js`;
 }
 
 function packageProblem(room: string, specifier: string): string | undefined {

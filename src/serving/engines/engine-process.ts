@@ -12,6 +12,8 @@ import {
   type GatewayMessage,
   PROTOCOL_VERSION,
 } from '../../engine/protocol.js';
+import { createReceiver, createSender } from '../../engine/wire.js';
+import { messageFaults, nextEngine } from '../../faults/index.js';
 import { EngineUnavailableError } from '../errors.js';
 import { type EngineClient, type EngineFailure, EngineStartError, type EngineStartHooks } from './engine-client.js';
 import { engineEnvironment } from './engine-environment.js';
@@ -48,9 +50,10 @@ export function spawnEngine(
     return Promise.reject(new EngineStartError(`The engine program ${entry} does not exist.`, 'Run `npm run build`.'));
   }
   const left = hooks.memory?.descriptor;
+  const { engine, environment } = nextEngine();
   const child = fork(entry, [], {
     serialization: 'advanced',
-    env: engineEnvironment(process.env),
+    env: { ...engineEnvironment(process.env), ...environment },
     execArgv: [],
     detached: process.platform !== 'win32',
     stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...(left === undefined ? [] : [left])],
@@ -86,17 +89,19 @@ export function spawnEngine(
     });
   });
 
-  function send(message: GatewayMessage): void {
-    // Failing to send means that the process is going; its end is what is acted on.
-    child.send(message, () => {});
-  }
+  // Failing to send means that the process is going; its end is what is acted on.
+  const send = createSender<GatewayMessage>((frame) => child.send(frame, () => {}), messageFaults(engine));
+  const receive = createReceiver<EngineMessage>();
 
   function fail(reason: string, hint?: string): void {
     failure ??= { reason, hint };
     child.kill('SIGKILL');
   }
 
-  /** A step leaves no time for an answer, so what counts is how long it has been since the last one. */
+  /**
+   * A step leaves no time for an answer, so what counts is how long it has been since the last one. Nor does loading a
+   * model; but what was lost of what the engine said meanwhile shows with its first answer.
+   */
   function watch(silenceMs: number): void {
     let lastBeat = performance.now();
     heartbeat = setInterval(() => {
@@ -106,7 +111,7 @@ export function spawnEngine(
       lastBeat = now;
       if (state === 'running' && now - lastHeard > silenceMs) {
         fail(`The engine has hung: nothing was heard of it for ${Math.round((now - lastHeard) / 1000)} s.`);
-      } else if (state === 'running') send({ type: 'ping' });
+      } else if (state !== 'closing') send({ type: 'ping' });
     }, HEARTBEAT_MS);
     heartbeat.unref();
   }
@@ -146,19 +151,35 @@ export function spawnEngine(
     };
   }
 
+  /** The message, unless it came before or the channel can no longer be relied on. */
+  function read(frame: unknown): EngineMessage | undefined {
+    // What it said before it failed is not to be acted on: the next engine may have been told otherwise.
+    if (failure !== undefined) return undefined;
+    if (isHello(frame)) return frame;
+    try {
+      return receive(frame);
+    } catch (error) {
+      fail(`What the engine says does not arrive: ${(error as Error).message}.`);
+      return undefined;
+    }
+  }
+
   child.on('error', (error) => fail(`The engine process could not be run: ${error.message}`));
   hooks.signal?.addEventListener('abort', giveUp);
   if (hooks.signal?.aborted) giveUp();
 
   return new Promise((resolve, reject) => {
     closed.then((cause) => reject(new EngineStartError(cause?.reason ?? 'The engine was closed.', cause?.hint)));
-    child.on('message', (message: EngineMessage) => {
+    child.on('message', (frame) => {
       lastHeard = performance.now();
-      switch (message.type) {
+      const message = read(frame);
+      switch (message?.type) {
         case 'hello':
-          if (message.version === PROTOCOL_VERSION)
+          if (message.version === PROTOCOL_VERSION) {
             send({ type: 'start', version: PROTOCOL_VERSION, config, keptMemory });
-          else fail(`The engine speaks protocol ${message.version}, not ${PROTOCOL_VERSION}.`, 'Run `npm run build`.');
+            if (hooks.silenceMs !== undefined) watch(hooks.silenceMs);
+          } else
+            fail(`The engine speaks protocol ${message.version}, not ${PROTOCOL_VERSION}.`, 'Run `npm run build`.');
           break;
         case 'progress':
           hooks.onProgress?.(message.phase, message.fraction);
@@ -170,7 +191,6 @@ export function spawnEngine(
           if (message.keptMemory === undefined) hooks.memory?.discard();
           else hooks.memory?.hold(child.pid!, message.keptMemory);
           state = 'running';
-          if (hooks.silenceMs !== undefined) watch(hooks.silenceMs);
           resolve(createClient(message.info));
           break;
         case 'step':
@@ -191,6 +211,10 @@ export function spawnEngine(
       }
     });
   });
+}
+
+function isHello(frame: unknown): frame is Extract<EngineMessage, { type: 'hello' }> {
+  return typeof frame === 'object' && frame !== null && 'type' in frame && frame.type === 'hello';
 }
 
 /** The engine's program lies in `dist/` also when this file runs from `src/`: a process is started from JavaScript. */

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { open, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileFaults } from '../../faults/index.js';
 import { hashFile } from './checksum.js';
 import { ModelResolveError } from './errors.js';
 import { NetworkError, networkError, request, statusError } from './http.js';
@@ -21,6 +22,8 @@ export interface RemoteFile {
 const STALL_TIMEOUT_MS = 30_000;
 /** Breaks in a row, without a byte in between, after which the download is given up; it can be resumed later. */
 const MAX_BREAKS = 5;
+
+const SPACE_HINT = 'Free some space, or set QUIRE_CACHE to a folder on another disk.';
 
 /**
  * Downloads one file into `folder` and returns its SHA-256.
@@ -42,6 +45,27 @@ export async function downloadFile(
   const target = join(folder, file.name);
   if (await isThere(target, file, options)) return { name: file.name, sha256: file.sha256! };
 
+  const arrived = await fetchPart(target, file, options);
+  // A part that was begun long ago, or damaged on its way: once more, from the beginning, is worth a try.
+  const part = isWhole(arrived, file) ? arrived : await fetchPart(target, file, options);
+  if (!isWhole(part, file)) {
+    throw new ModelResolveError(
+      `${file.name} did not arrive as it should be: ${part.bytes} bytes with sha256 ${part.sha256}, ` +
+        `expected ${file.bytes ?? part.bytes} with ${file.sha256 ?? part.sha256}`,
+      'Try again; if it stays so, the file was changed where it comes from.',
+    );
+  }
+  await rename(part.path, target);
+  await rm(part.versionPath);
+  return { name: file.name, sha256: part.sha256 };
+}
+
+function isWhole({ bytes, sha256 }: { bytes: number; sha256: string }, file: RemoteFile): boolean {
+  return (file.sha256 ?? sha256) === sha256 && (file.bytes ?? bytes) === bytes;
+}
+
+/** Downloads all of a file, in as many pieces as it takes; what arrives and is not what it should be is removed. */
+async function fetchPart(target: string, file: RemoteFile, options: StoreOptions): Promise<Part & { sha256: string }> {
   const part = await openPart(target, file, options);
   let breaks = 0;
   for (;;) {
@@ -50,6 +74,7 @@ export async function downloadFile(
       await transfer(part, file, options);
       break;
     } catch (error) {
+      if (isDiskFull(error)) throw await giveSpaceBack(part);
       breaks = part.bytes > before ? 1 : breaks + 1;
       // A server that was never reached is not waited for: there may be another source.
       const hopeless = breaks > MAX_BREAKS || (breaks > 0 && !part.connected);
@@ -57,19 +82,24 @@ export async function downloadFile(
       await delay(125 * 2 ** breaks, undefined, { signal: options.signal });
     }
   }
-  const sha256 = part.hash.digest('hex');
-  if ((file.sha256 ?? sha256) !== sha256 || (file.bytes ?? part.bytes) !== part.bytes) {
-    await rm(part.path);
-    await rm(part.versionPath);
-    throw new ModelResolveError(
-      `${file.name} did not arrive as it should be: ${part.bytes} bytes with sha256 ${sha256}, ` +
-        `expected ${file.bytes ?? part.bytes} with ${file.sha256 ?? sha256}`,
-      'Try again; if it stays so, the file was changed where it comes from.',
-    );
-  }
-  await rename(part.path, target);
-  await rm(part.versionPath);
-  return { name: file.name, sha256 };
+  const arrived = { ...part, sha256: part.hash.digest('hex') };
+  if (!isWhole(arrived, file)) await remove(part);
+  return arrived;
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+}
+
+/** Everybody on this disk waits for space: what has arrived is not worth more than that. */
+async function giveSpaceBack(part: Part): Promise<ModelResolveError> {
+  await remove(part);
+  return new ModelResolveError(`the disk with ${dirname(part.path)} is full: what had arrived was removed`, SPACE_HINT);
+}
+
+async function remove({ path, versionPath }: Part): Promise<void> {
+  await rm(path, { force: true });
+  await rm(versionPath, { force: true });
 }
 
 /** A file of a split model that was completed before the others were. */
@@ -128,18 +158,25 @@ async function transfer(part: Part, file: RemoteFile, { signal, onProgress }: St
 
   const report = () => onProgress?.({ phase: 'download', name: file.name, done: part.bytes, total });
   report();
+  const faults = fileFaults();
   const out = await open(part.path, part.bytes > 0 ? 'a' : 'w');
   const watchdog = setTimeout(
     () => stall.abort(new Error(`no data for ${STALL_TIMEOUT_MS / 1000} s`)),
     STALL_TIMEOUT_MS,
   );
+  const take = async (chunk: Uint8Array): Promise<void> => {
+    faults?.write('download', part.bytes + chunk.length);
+    await out.appendFile(chunk);
+    part.hash.update(chunk);
+    part.bytes += chunk.length;
+    report();
+  };
   try {
     for await (const chunk of readBody(response, file.url, signal)) {
       watchdog.refresh();
-      await out.appendFile(chunk);
-      part.hash.update(chunk);
-      part.bytes += chunk.length;
-      report();
+      const breaksAfter = faults?.download(chunk, part.bytes);
+      await take(breaksAfter === undefined ? chunk : chunk.subarray(0, breaksAfter));
+      if (breaksAfter !== undefined) throw new NetworkError('QUIRE_FAULTS asks for a break here');
     }
     await out.sync();
   } finally {
@@ -178,10 +215,7 @@ async function checkSpace(part: Part, total: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   const missing = total - part.bytes - bavail * bsize;
   if (missing <= 0) return;
-  throw new ModelResolveError(
-    `${Math.ceil(missing / 1e6)} MB of disk space are missing in ${folder}`,
-    'Free some space, or set QUIRE_CACHE to a folder on another disk.',
-  );
+  throw new ModelResolveError(`${Math.ceil(missing / 1e6)} MB of disk space are missing in ${folder}`, SPACE_HINT);
 }
 
 /** The chunks of a body; a connection that breaks is a NetworkError. */

@@ -86,6 +86,7 @@ export async function requantize(
       await runProcess([model.path, target, type, String(options.threads || availableParallelism())], signal);
     } catch (error) {
       signal.throwIfAborted();
+      await rm(target, { force: true });
       const { stderr, message } = error as { stderr?: string; message: string };
       throw new ModelResolveError(
         stderr?.trim().split('\n').at(-1) || message,
