@@ -6,11 +6,12 @@ const Live = z.object({ status: z.literal('ok') });
 
 const Readiness = z
   .object({
-    status: z.enum(['ready', 'loading', 'failed', 'closed']),
+    status: z.enum(['ready', 'loading', 'restarting', 'failed', 'closed']),
     phase: z.string().optional().describe('What is being done while loading.'),
     progress: z.number().optional().describe('How far this phase is, from 0 to 1.'),
-    message: z.string().optional().describe('Why it has failed.'),
+    message: z.string().optional().describe('Why it has failed, or is being restarted.'),
     hint: z.string().optional().describe('What can be done about it.'),
+    retry_in: z.number().optional().describe('Seconds until another start is tried, where it has failed.'),
   })
   .openapi('Readiness');
 
@@ -50,7 +51,14 @@ function toReadiness(state: ServingState): z.infer<typeof Readiness> {
     case 'loading':
       return { status: 'loading', phase: state.phase, progress: state.fraction };
     case 'failed':
-      return { status: 'failed', message: state.message, hint: state.hint };
+      return {
+        status: 'failed',
+        message: state.message,
+        hint: state.hint,
+        ...(state.retryAt !== undefined && { retry_in: Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000)) }),
+      };
+    case 'restarting':
+      return { status: 'restarting', message: state.message, hint: state.hint };
     case 'ready':
     case 'closed':
       return { status: state.state };

@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ApiContext } from './context.js';
 
-const State = z.object({ status: z.enum(['ready', 'loading', 'failed', 'closed']) });
+const State = z.object({ status: z.enum(['ready', 'loading', 'restarting', 'failed', 'closed']) });
 
 /** `GET` on a path that tells by its status alone whether requests can be answered. */
 export function probe(path: string, summary: string, { serving }: ApiContext): OpenAPIHono {

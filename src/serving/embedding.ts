@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { EmbedRequest, EngineEvent, EngineInfo } from '../engine/protocol.js';
 import type { EngineClient } from './engines/index.js';
-import { ContextLengthError, EngineUnavailableError, RequestError } from './errors.js';
+import { ContextLengthError, EngineUnavailableError, RequestError, RequestFailedError } from './errors.js';
 import type { Backend } from './load-backend.js';
 import { encodePrompt } from './text/index.js';
 import type { EmbeddingRequest, Embeddings, ServedModel } from './types.js';
@@ -106,6 +106,8 @@ function compute(engine: EngineClient, request: EmbedRequest): Promise<Float32Ar
       if (event.type === 'rejected') reject(new RequestError(event.message));
       // After a vector this changes nothing.
       if (event.type === 'finished') {
+        const { message } = event;
+        if (message !== undefined) reject(new RequestFailedError(message));
         reject(new EngineUnavailableError('The engine stopped before the embedding was computed. Try again.'));
       }
     };

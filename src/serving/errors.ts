@@ -37,6 +37,18 @@ export class ModelNotFoundError extends RequestError {
 
 /** The engine is loading, has failed, or is closing: not the client's fault, and it may try again. */
 export class EngineUnavailableError extends Error {
+  /** After so long it is of use to try again, in seconds; undefined: soon. */
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, options: { retryAfter?: number } = {}) {
+    super(message);
+    this.name = new.target.name;
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+/** The engine cannot compute this request, however often it tries: neither would it be of use to send it again. */
+export class RequestFailedError extends Error {
   constructor(message: string) {
     super(message);
     this.name = new.target.name;

@@ -8,7 +8,7 @@ import {
   type OutputMarkup,
 } from './choice-output.js';
 import type { EngineClient } from './engines/index.js';
-import { RequestError } from './errors.js';
+import { RequestError, RequestFailedError } from './errors.js';
 import { createEventQueue } from './event-queue.js';
 import type { OutputFormat, ParsedText, Tokenizer } from './text/index.js';
 import type { Generation, GenerationFinish, GenerationRequest, PromptToken, ServedModel, Usage } from './types.js';
@@ -115,6 +115,10 @@ export function startGeneration(
       case 'finished': {
         const output = open.get(event.choice);
         if (output === undefined) break;
+        if (event.message !== undefined) {
+          end(new RequestFailedError(event.message));
+          break;
+        }
         const goesOn = giveOut(event.choice, output.finish());
         if (goesOn) finish(event.choice, event.reason, stopReasonOf(event.stopToken));
         break;

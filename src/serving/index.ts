@@ -8,7 +8,13 @@ export type {
   SamplingParams,
 } from '../engine/protocol.js';
 export { type EngineClient, type EngineFailure, EngineStartError, type EngineStartHooks } from './engines/index.js';
-export { ContextLengthError, EngineUnavailableError, ModelNotFoundError, RequestError } from './errors.js';
+export {
+  ContextLengthError,
+  EngineUnavailableError,
+  ModelNotFoundError,
+  RequestError,
+  RequestFailedError,
+} from './errors.js';
 export { LLM, type LlmResult, type LlmSampling } from './llm.js';
 export type { ServingParts } from './load-backend.js';
 export {

@@ -12,8 +12,10 @@ export interface ServingParts {
   /** Reads vocabulary and chat template; may block meanwhile. */
   loadModelText(path: string): ModelText;
   startEngine: StartEngine;
-  /** How long to wait before each new start of an engine that dies again and again; after the last one it stays dead. */
+  /** How long to wait before each new start of an engine that dies again and again; after the last one it is given up. */
   restartDelaysMs: readonly number[];
+  /** How long to wait before each new start of one that was given up. */
+  retryMs: number;
   /** Where notes about the model and the engine's log lines go. */
   onLog(level: LogLevel, message: string): void;
 }
@@ -33,6 +35,7 @@ const defaultParts: ServingParts = {
   loadModelText,
   startEngine: spawnEngine,
   restartDelaysMs: [0, 0, 500, 2_000, 5_000, 10_000],
+  retryMs: 60_000,
   onLog() {},
 };
 
@@ -46,7 +49,7 @@ export async function loadBackend(
   parts: Partial<ServingParts>,
   progress: { signal: AbortSignal; onProgress(phase: string, fraction: number): void },
 ): Promise<Backend> {
-  const { resolveModel, loadModelText, startEngine, restartDelaysMs, onLog } = { ...defaultParts, ...parts };
+  const { resolveModel, loadModelText, startEngine, restartDelaysMs, retryMs, onLog } = { ...defaultParts, ...parts };
   const { signal, onProgress } = progress;
   const model = await resolveModel(options.model, {
     requantize: options.requantize,
@@ -64,6 +67,7 @@ export async function loadBackend(
       startEngine,
       restartDelaysMs,
       keepsKVCache: options.keepKvCache,
+      retryMs,
     });
     return { name: model.name, text, engine, grammars: new GrammarMaker(text.tokenizer.vocabulary) };
   } catch (error) {

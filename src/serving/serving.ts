@@ -1,3 +1,4 @@
+import { activeFaults } from '../faults/index.js';
 import { answerGrammar } from './answer-grammar.js';
 import { createDeployments, type Deployment } from './deployments/index.js';
 import { embedPrompts } from './embedding.js';
@@ -21,13 +22,17 @@ export interface LoadingServing extends Serving {
  * Starts to load a model and serves it once it is loaded. Returns at once: `state()` and `whenReady()` tell how far it
  * is, and until then `generate()` throws EngineUnavailableError.
  *
- * @throws ServingOptionsError
+ * @throws ServingOptionsError, FaultSpecError
  */
 export function createServing(input: ServingOptionsInput = {}, parts: Partial<ServingParts> = {}): LoadingServing {
   const options = parseServingOptions(input);
   const deployments = createDeployments<Backend>();
   const closing = new AbortController();
+  const faults = activeFaults();
+  if (faults !== undefined) parts.onLog?.('warn', `QUIRE_FAULTS: this server breaks on purpose: ${faults.text}`);
+  /** Of the loading, and of the end; what becomes of the engine in between, the engine knows. */
   let state: ServingState = { state: 'loading', phase: 'starting', fraction: 0 };
+  let engine: Backend['engine'] | undefined;
 
   const loading = loadBackend(options, parts, {
     signal: closing.signal,
@@ -40,12 +45,8 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       if (closing.signal.aborted)
         throw new EngineUnavailableError('The server was closed while the model was loading.');
       deployments.add(deploymentOf(backend, options));
+      engine = backend.engine;
       state = { state: 'ready' };
-      backend.engine.closed.then((failure) => {
-        if (failure === undefined) return;
-        fail(failure.reason, failure.hint);
-        parts.onLog?.('error', [failure.reason, failure.hint].filter(Boolean).join(' '));
-      });
     },
     (error) => {
       fail(error instanceof Error ? error.message : String(error), error?.hint);
@@ -59,26 +60,43 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
     if (state.state !== 'closed') state = { state: 'failed', message, hint };
   }
 
+  function currentState(): ServingState {
+    const status = engine?.status();
+    if (state.state !== 'ready' || status === undefined) return state;
+    if (status.state === 'restarting') return { state: 'restarting', message: status.reason, hint: status.hint };
+    if (status.state !== 'given-up') return state;
+    return { state: 'failed', message: status.reason, hint: status.hint, retryAt: status.retryAt };
+  }
+
+  /** What needs no engine is served without one. */
+  function checkLoaded(): void {
+    if (state.state !== 'ready') checkReady();
+  }
+
   function checkReady(): void {
-    switch (state.state) {
+    const now = currentState();
+    switch (now.state) {
       case 'ready':
+      case 'restarting':
         return;
       case 'loading':
-        throw new EngineUnavailableError(`The model is still loading (${state.phase}). Try again shortly.`);
-      case 'failed':
-        throw new EngineUnavailableError(`The engine is not running: ${state.message}`);
+        throw new EngineUnavailableError(`The model is still loading (${now.phase}). Try again shortly.`);
+      case 'failed': {
+        const retryAfter = now.retryAt && Math.max(1, Math.ceil((now.retryAt - Date.now()) / 1000));
+        throw new EngineUnavailableError(`The engine is not running: ${now.message}`, { retryAfter });
+      }
       case 'closed':
         throw new EngineUnavailableError('The server is shutting down.');
     }
   }
 
   return {
-    state: () => state,
+    state: currentState,
     whenReady: () => ready,
     models: () => deployments.list(),
 
     resolveModel(name) {
-      checkReady();
+      checkLoaded();
       return deployments.resolve(name).served;
     },
 
@@ -101,7 +119,7 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
     },
 
     tokenize(name, prompt, tools) {
-      checkReady();
+      checkLoaded();
       const { backend, served } = deployments.resolve(name);
       const { tokenIds, rendered } = encodePrompt(prompt, backend.text, served.maxModelLen, tools);
       const { tokenizer } = backend.text;
@@ -114,7 +132,7 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
     },
 
     detokenize(name, tokenIds) {
-      checkReady();
+      checkLoaded();
       const { backend, served } = deployments.resolve(name);
       const { tokenizer } = backend.text;
       checkTokenIds(tokenIds, tokenizer.vocabulary.size, 'tokens');
@@ -122,8 +140,7 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
     },
 
     stats() {
-      if (state.state !== 'ready') return undefined;
-      const { engine } = deployments.resolve(undefined).backend;
+      if (state.state !== 'ready' || engine === undefined) return undefined;
       return { ...engine.stats(), engineRestarts: engine.restarts() };
     },
 

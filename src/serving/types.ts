@@ -232,7 +232,10 @@ export interface ServedModel {
 export type ServingState =
   | { state: 'loading'; phase: string; fraction: number }
   | { state: 'ready' }
-  | { state: 'failed'; message: string; hint?: string }
+  /** The engine has died of what `message` says; requests are taken, and wait for the next one. */
+  | { state: 'restarting'; message: string; hint?: string }
+  /** `retryAt`: when another start will be tried, in ms since the epoch; without it, never. */
+  | { state: 'failed'; message: string; hint?: string; retryAt?: number }
   | { state: 'closed' };
 
 export interface Serving {

@@ -52,6 +52,10 @@ describe('health', () => {
     expect(await ask()).toEqual([200, { status: 'ready' }]);
     serving.setState({ state: 'failed', message: 'out of memory', hint: 'a smaller model' });
     expect(await ask()).toEqual([503, { status: 'failed', message: 'out of memory', hint: 'a smaller model' }]);
+    serving.setState({ state: 'failed', message: 'it dies', retryAt: Date.now() + 30_000 });
+    expect(await ask()).toEqual([503, { status: 'failed', message: 'it dies', retry_in: 30 }]);
+    serving.setState({ state: 'restarting', message: 'it died' });
+    expect(await ask()).toEqual([503, { status: 'restarting', message: 'it died' }]);
     serving.setState({ state: 'closed' });
     expect(await ask()).toEqual([503, { status: 'closed' }]);
   });

@@ -261,10 +261,16 @@ describe('a serving that ends', () => {
     await engine.closed;
     expect(serving.state()).toEqual({
       state: 'failed',
+      retryAt: expect.any(Number),
       message: 'The engine process ended with signal SIGKILL.',
       hint: 'Give it more memory.',
     });
-    await expect(serving.generate(request)).rejects.toThrow('SIGKILL');
+    await expect(serving.generate(request)).rejects.toMatchObject({
+      message: expect.stringContaining('SIGKILL'),
+      retryAfter: expect.any(Number),
+    });
+    // What needs no engine is served without one.
+    expect(serving.detokenize(undefined, [97]).text).toBe('a');
     await serving.close();
   });
 });

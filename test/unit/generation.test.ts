@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { toEngineRequest } from '../../src/serving/engine-request.js';
 import { superviseEngine } from '../../src/serving/engines/index.js';
-import { RequestError } from '../../src/serving/errors.js';
+import { RequestError, RequestFailedError } from '../../src/serving/errors.js';
 import { startGeneration } from '../../src/serving/generation.js';
 import type { OutputFormat } from '../../src/serving/text/output-format.js';
 import { createTokenizer } from '../../src/serving/text/tokenizer.js';
@@ -393,6 +393,7 @@ describe('an engine', () => {
       startEngine: async () => engine,
       restartDelaysMs: [],
       keepsKVCache: false,
+      retryMs: 60_000,
     });
     const generation = start({ ...engine, submit: (request, onEvents) => supervised.submit(request, onEvents) });
     take(engine, 2);
@@ -412,6 +413,19 @@ describe('an engine', () => {
     const reading = drain(start(rejecting));
     await expect(reading).rejects.toThrow(RequestError);
     await expect(reading).rejects.toThrow('It never fits.');
+  });
+
+  it('that dies of a request makes its events throw so', async () => {
+    const dying: FakeEngine = {
+      ...saying(''),
+      submit: ({ id }, onEvents) =>
+        onEvents(
+          [0].map((choice) => ({ type: 'finished', requestId: id, choice, reason: 'error', message: 'Of it.' })),
+        ),
+    };
+    const reading = drain(start(dying));
+    await expect(reading).rejects.toThrow(RequestFailedError);
+    await expect(reading).rejects.toThrow('Of it.');
   });
 
   it('refuses a second live request of one id', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { EngineEvent, EngineRequest } from '../../src/engine/protocol.js';
 import { EngineStartError, type StartEngine } from '../../src/serving/engines/engine-client.js';
-import { type SupervisedEngine, superviseEngine } from '../../src/serving/engines/supervisor.js';
+import type { SupervisedEngine } from '../../src/serving/engines/supervised-engine.js';
+import { superviseEngine } from '../../src/serving/engines/supervisor.js';
 import { EngineUnavailableError } from '../../src/serving/errors.js';
 import { embedRequest, engineConfig, engineRequest } from '../support/engine-requests.js';
 import { createFakeEngine, type FakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';
@@ -10,7 +11,9 @@ import { createRecorder } from '../support/run-engine.js';
 const FAILURE = { reason: 'It died.' };
 
 /** Engines whose steps are ours to make, and what supervises them. */
-async function open({ delays = [0, 0, 0, 0, 0, 0], ...options }: FakeEngineOptions & { delays?: number[] } = {}) {
+type Options = FakeEngineOptions & { delays?: number[]; retryMs?: number };
+
+async function open({ delays = [0, 0, 0, 0, 0, 0], retryMs = 60_000, ...options }: Options = {}) {
   const engines: FakeEngine[] = [];
   let fails = 0;
   const startEngine: StartEngine = async () => {
@@ -28,6 +31,7 @@ async function open({ delays = [0, 0, 0, 0, 0, 0], ...options }: FakeEngineOptio
     startEngine,
     restartDelaysMs: delays,
     keepsKVCache: false,
+    retryMs,
   });
   const latest = (): FakeEngine => engines.at(-1)!;
   return {
@@ -148,10 +152,57 @@ describe('an engine that cannot be kept alive', () => {
     const transcripts = submit(supervised, request('a'));
     failStarts(9);
     latest().die(FAILURE);
-    const failure = await supervised.closed;
-    expect(failure?.reason).toMatch(/died 4 times.*It does not start/);
+    await vi.waitUntil(() => supervised.status().state === 'given-up');
+    expect(supervised.status()).toMatchObject({ reason: expect.stringMatching(/died 4 times.*It does not start/) });
+    expect(supervised.stats()).toMatchObject({ runningSequences: 0, waitingRequests: 0, blocksUsed: 0 });
     expect(transcripts.get('a/0')?.reason).toBe('error');
     expect(() => submit(supervised, request('b'))).toThrow(EngineUnavailableError);
+    await supervised.close();
+    expect(supervised.status()).toEqual({ state: 'closed' });
+  });
+
+  it('is tried again later, and takes requests once it is there', async () => {
+    const { supervised, engines, latest, failStarts } = await open({ delays: [0], retryMs: 100 });
+    failStarts(2);
+    latest().die(FAILURE);
+    await vi.waitUntil(() => supervised.status().state === 'given-up');
+    await vi.waitUntil(() => supervised.status().state === 'running');
+    expect(engines).toHaveLength(2);
+    const transcripts = submit(supervised, request('a'));
+    for (let i = 0; i < 6; i++) latest().step();
+    expect(transcripts.get('a/0')?.reason).toBe('length');
+  });
+
+  it('is given up at once when it dies again before anybody got on, and has its patience back when somebody did', async () => {
+    const { supervised, engines, latest, failStarts } = await open({ delays: [0], retryMs: 150 });
+    const givenUp = () => vi.waitUntil(() => supervised.status().state === 'given-up');
+    const running = () => vi.waitUntil(() => supervised.status().state === 'running');
+    failStarts(1);
+    latest().die(FAILURE);
+    await givenUp();
+    await running();
+    latest().die(FAILURE);
+    await givenUp();
+    await running();
+    const transcripts = submit(supervised, request('a'));
+    latest().step();
+    latest().die(FAILURE);
+    await vi.waitUntil(() => engines.length === 4);
+    await running();
+    for (let i = 0; i < 5; i++) latest().step();
+    expect(transcripts.get('a/0')?.reason).toBe('length');
+  });
+
+  it('says what it died of while the next one is started, and how many wait', async () => {
+    const { supervised, latest } = await open({ delays: [60_000] });
+    submit(supervised, request('a'));
+    latest().step();
+    latest().die(FAILURE);
+    await Promise.resolve();
+    submit(supervised, request('b'));
+    expect(supervised.status()).toEqual({ state: 'restarting', ...FAILURE });
+    expect(supervised.stats()).toMatchObject({ runningSequences: 0, waitingRequests: 2, blocksUsed: 0 });
+    await supervised.close();
   });
 
   it('may die any number of times as long as somebody gets on', async () => {

@@ -1,6 +1,6 @@
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { EngineUnavailableError, ModelNotFoundError, RequestError } from '../../serving/index.js';
+import { EngineUnavailableError, ModelNotFoundError, RequestError, RequestFailedError } from '../../serving/index.js';
 
 /** The body of every answer that is not a success, as the OpenAI API has it. */
 export interface ErrorBody {
@@ -36,7 +36,7 @@ export class ApiError extends Error {
 }
 
 /** Long enough for a small model to load, short enough to be worth waiting for. */
-const RETRY_AFTER_SECONDS = '5';
+const RETRY_AFTER_SECONDS = 5;
 
 /**
  * The one place where errors become HTTP. Anything unknown is a 500 without details: those belong into the log, a stack
@@ -51,9 +51,10 @@ export function toErrorReply(error: unknown): ErrorReply {
   if (error instanceof EngineUnavailableError) {
     return {
       ...reply(503, error.message, 'server_error', null, 'engine_unavailable'),
-      headers: { 'Retry-After': RETRY_AFTER_SECONDS },
+      headers: { 'Retry-After': String(error.retryAfter ?? RETRY_AFTER_SECONDS) },
     };
   }
+  if (error instanceof RequestFailedError) return reply(500, error.message, 'server_error', null, 'engine_crashed');
   // Hono's own validators speak in HTTPExceptions before our code sees the body.
   if (error instanceof HTTPException && error.status === 415) {
     return invalidRequest(415, 'The request body must be JSON: send the header Content-Type: application/json.');

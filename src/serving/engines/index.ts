@@ -6,4 +6,5 @@ export {
   type StartEngine,
 } from './engine-client.js';
 export { spawnEngine } from './engine-process.js';
-export { type SupervisedEngine, superviseEngine } from './supervisor.js';
+export type { EngineStatus, SupervisedEngine } from './supervised-engine.js';
+export { superviseEngine } from './supervisor.js';

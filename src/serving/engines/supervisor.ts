@@ -1,16 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbedRequest, EngineConfig, EngineEvent, EngineRequest } from '../../engine/protocol.js';
 import { EngineUnavailableError, RequestError } from '../errors.js';
-import {
-  type EngineClient,
-  type EngineFailure,
-  EngineStartError,
-  type EngineStartHooks,
-  type StartEngine,
-} from './engine-client.js';
+import { type EngineClient, type EngineFailure, EngineStartError } from './engine-client.js';
 import { KeptMemory } from './kept-memory.js';
+import type { EngineStatus, SupervisedEngine, SupervisorParts } from './supervised-engine.js';
 
 /** Whatever an engine dies of after such a time, it can be started. */
 const LONG_LIFE_MS = 60_000;
+
+/** What the client of a request is told that engines die of. */
+const POISON =
+  'The engine crashed each time it computed this request, which was therefore ended. Do not send it again.';
 
 /** A request is tried alone after so many deaths with it in the batch, and ended after so many more. */
 const DEATHS_TO_SUSPECT = 2;
@@ -40,7 +40,11 @@ interface LiveRequest {
  * prompt and tokens so far are computed anew, to the same bits, so that nobody sees more than a pause.
  *
  * A request that an engine has died with twice, without a token in between, is tried alone; if engines die of it
- * still, it is ended, and the others go on. If engines die whatever they do, the last one's failure is that of all.
+ * still, it is ended, and the others go on.
+ *
+ * If engines die whatever they do, the circuit is opened: all requests are ended, new ones are refused with the reason,
+ * and another start is tried now and then. An engine that comes up gets requests again, and no more patience than it has
+ * earned: until somebody gets on, the next death opens the circuit at once.
  *
  * @throws EngineStartError when the first process does not come up
  */
@@ -49,28 +53,15 @@ export async function superviseEngine(parts: SupervisorParts): Promise<Supervise
   return new Supervisor(parts, memory, await parts.startEngine(parts.config, { ...parts.hooks, memory }));
 }
 
-export interface SupervisorParts {
-  config: EngineConfig;
-  /** `onProgress` and `signal` are for the first start. */
-  hooks: EngineStartHooks;
-  startEngine: StartEngine;
-  /** An engine's KV cache is kept for the one that takes its place. */
-  keepsKVCache: boolean;
-  /** How long to wait before each new start, by how often engines have died since somebody got on; then it is over. */
-  restartDelaysMs: readonly number[];
-}
-
-export interface SupervisedEngine extends EngineClient {
-  /** How often an engine was started again. */
-  restarts(): number;
-}
-
 class Supervisor implements SupervisedEngine {
   readonly closed: Promise<EngineFailure | undefined>;
   private readonly parts: SupervisorParts;
   private readonly memory: KeptMemory | undefined;
   private readonly live = new Map<string, LiveRequest>();
-  private state: 'running' | 'restarting' | 'closing' | 'gone' = 'running';
+  private state: 'running' | 'restarting' | 'given-up' | 'closing' | 'gone' = 'running';
+  /** What the last engine died of, or did not start for. */
+  private failure: EngineFailure = { reason: '' };
+  private retryAt = 0;
   /** The engine that runs, or the one that ran last. */
   private engine: EngineClient;
   /** Requests that are tried one after the other, each alone, before the others go on. */
@@ -80,14 +71,14 @@ class Supervisor implements SupervisedEngine {
   /** Since a request last got on. */
   private deaths = 0;
   private readonly stopStarting = new AbortController();
-  private settle!: (failure: EngineFailure | undefined) => void;
+  private settle!: () => void;
 
   constructor(parts: SupervisorParts, memory: KeptMemory | undefined, first: EngineClient) {
     this.parts = parts;
     this.memory = memory;
     this.engine = first;
     this.closed = new Promise((resolve) => {
-      this.settle = resolve;
+      this.settle = () => resolve(undefined);
     });
     this.watch(first);
   }
@@ -97,7 +88,24 @@ class Supervisor implements SupervisedEngine {
   }
 
   stats() {
-    return this.engine.stats();
+    const stats = this.engine.stats();
+    if (this.state === 'running') return stats;
+    // What it held is gone with it.
+    const blocks = { blocksUsed: 0, blocksCached: 0, blocksFree: stats.blocksTotal };
+    return { ...stats, ...blocks, runningSequences: 0, waitingRequests: this.live.size };
+  }
+
+  status(): EngineStatus {
+    switch (this.state) {
+      case 'running':
+        return { state: 'running' };
+      case 'restarting':
+        return { state: 'restarting', ...this.failure };
+      case 'given-up':
+        return { state: 'given-up', retryAt: this.retryAt, ...this.failure };
+      default:
+        return { state: 'closed' };
+    }
   }
 
   restarts(): number {
@@ -126,17 +134,20 @@ class Supervisor implements SupervisedEngine {
     if (this.state === 'running') {
       this.state = 'closing';
       await this.engine.close();
-    } else if (this.state === 'restarting') {
+    } else if (this.state === 'restarting' || this.state === 'given-up') {
       this.state = 'closing';
       this.stopStarting.abort();
     }
-    if (this.state === 'closing') this.leave('abort', undefined);
+    if (this.state === 'closing') this.leave();
     await this.closed;
   }
 
   private take(message: Message, onEvents: OnEvents, choices: number): void {
     if (this.state === 'closing' || this.state === 'gone') {
       throw new EngineUnavailableError('The engine is not running.');
+    }
+    if (this.state === 'given-up') {
+      throw new EngineUnavailableError(`The engine is not running: ${this.failure.reason}`);
     }
     const { id } = message.request;
     if (this.live.has(id)) throw new RequestError(`A request with the id ${id} is already running.`);
@@ -228,6 +239,7 @@ class Supervisor implements SupervisedEngine {
 
   private died(failure: EngineFailure): void {
     this.state = 'restarting';
+    this.failure = failure;
     const livedMs = performance.now() - this.startedAt;
     if (livedMs > LONG_LIFE_MS) this.deaths = 0;
     this.memory?.engineDied(livedMs, this.deaths === 0);
@@ -241,43 +253,38 @@ class Supervisor implements SupervisedEngine {
     for (const request of [...this.live.values()].filter(({ deaths }) => deaths >= DEATHS_TO_END)) {
       const { id } = request.message.request;
       this.parts.hooks.onLog?.('error', `Engines die of the request ${id}: it is ended.`);
-      this.end(request, [...request.open.keys()], 'error');
+      this.end(request, [...request.open.keys()], 'error', POISON);
       // It was the request, not the engine.
       this.deaths = 0;
     }
-    this.restart(failure);
+    this.restart();
   }
 
-  private async restart(failure: EngineFailure): Promise<void> {
-    const { hooks, startEngine, restartDelaysMs } = this.parts;
+  private async restart(): Promise<void> {
+    const { hooks, startEngine, restartDelaysMs, retryMs } = this.parts;
     const config = this.configOfNext();
-    let last = failure;
-    while (this.state === 'restarting') {
+    while (this.state === 'restarting' || this.state === 'given-up') {
       const delay = restartDelaysMs[this.deaths];
-      if (delay === undefined) {
-        const often = `The engine died ${this.deaths + 1} times, and no request got on in between. `;
-        this.leave('error', { ...last, reason: `${this.deaths > 0 ? often : ''}${last.reason}` });
-        return;
-      }
       this.deaths++;
-      await this.pause(delay);
-      if (this.state !== 'restarting') return;
+      if (delay === undefined) this.giveUp();
+      // Nobody is kept alive by an engine that may never come.
+      const { signal } = this.stopStarting;
+      await sleep(delay ?? retryMs, undefined, { signal, ref: delay !== undefined }).catch(() => {});
+      if (this.isLeaving()) return;
       try {
         const { signal } = this.stopStarting;
         const engine = await startEngine(config, { ...hooks, onProgress() {}, signal, memory: this.memory });
         // It may have been closed meanwhile.
-        if (this.state !== 'restarting') {
+        if (this.isLeaving()) {
           await engine.close();
           this.memory?.discard();
-          return;
-        }
-        this.goOn(engine);
+        } else this.goOn(engine);
         return;
       } catch (error) {
-        if (this.state !== 'restarting') return;
-        last =
+        if (this.isLeaving()) return;
+        this.failure =
           error instanceof EngineStartError ? { reason: error.message, hint: error.hint } : { reason: String(error) };
-        this.parts.hooks.onLog?.('error', `The engine did not start. ${last.reason}`);
+        this.parts.hooks.onLog?.('error', `The engine did not start. ${this.failure.reason}`);
         this.memory?.discard();
       }
     }
@@ -288,6 +295,24 @@ class Supervisor implements SupervisedEngine {
     const { config } = this.parts;
     const { kvBackend, kvCacheBytes, maxModelLen } = this.engine.info;
     return kvBackend === 'pages' ? { ...config, kvCacheBytes, maxModelLen } : config;
+  }
+
+  /** A method, because TypeScript does not know that others change the state while one waits. */
+  private isLeaving(): boolean {
+    return this.state === 'closing' || this.state === 'gone';
+  }
+
+  /** Nobody waits any longer; but the engine may come up yet. */
+  private giveUp(): void {
+    const { reason, hint } = this.failure;
+    const { retryMs, hooks } = this.parts;
+    const often = `The engine died ${this.deaths} times, and no request got on in between. `;
+    if (this.deaths > 1 && !reason.startsWith('The engine died')) this.failure = { reason: often + reason, hint };
+    this.state = 'given-up';
+    this.retryAt = Date.now() + retryMs;
+    const next = `The next start is tried in ${Math.round(retryMs / 1000)} s.`;
+    hooks.onLog?.('error', [this.failure.reason, hint, next].filter(Boolean).join(' '));
+    for (const request of [...this.live.values()]) this.end(request, [...request.open.keys()], 'error');
   }
 
   private goOn(engine: EngineClient): void {
@@ -302,36 +327,23 @@ class Supervisor implements SupervisedEngine {
     else this.handAll();
   }
 
-  private pause(ms: number): Promise<void> {
-    const { signal } = this.stopStarting;
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
-      function done(): void {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      }
-      signal.addEventListener('abort', done);
-    });
-  }
-
   /** Ends choices of a request that no engine has, those of them that have not ended. */
-  private end(request: LiveRequest, choices: readonly number[], reason: 'abort' | 'error'): void {
+  private end(request: LiveRequest, choices: readonly number[], reason: 'abort' | 'error', message?: string): void {
     const { id } = request.message.request;
     const ended = choices.filter((choice) => request.open.delete(choice));
     if (request.open.size === 0) {
       this.live.delete(id);
       this.suspects = this.suspects.filter((suspect) => suspect !== request);
     }
-    if (ended.length > 0) {
-      request.onEvents(ended.map((choice) => ({ type: 'finished', requestId: id, choice, reason })));
-    }
+    if (ended.length === 0) return;
+    const why = message === undefined ? {} : { message };
+    request.onEvents(ended.map((choice) => ({ type: 'finished', requestId: id, choice, reason, ...why })));
   }
 
-  private leave(reason: 'abort' | 'error', failure: EngineFailure | undefined): void {
+  private leave(): void {
     this.state = 'gone';
-    for (const request of [...this.live.values()]) this.end(request, [...request.open.keys()], reason);
+    for (const request of [...this.live.values()]) this.end(request, [...request.open.keys()], 'abort');
     this.memory?.discard();
-    this.settle(failure);
+    this.settle();
   }
 }
