@@ -1,7 +1,11 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type LoadedEngine, loadEngine } from '../../src/engine/load-engine.js';
 import { createEngineFaults } from '../../src/faults/engine-faults.js';
 import { type EngineFault, parseFaults } from '../../src/faults/spec.js';
+import { requantize } from '../../src/serving/models/requantize.js';
 import { engineConfig, engineRequest, pseudoRandomTokens } from '../support/engine-requests.js';
 import { randomModelPath } from '../support/random-model.js';
 import { runToEnd } from '../support/run-engine.js';
@@ -49,5 +53,26 @@ describe('an engine whose pages run out for a while', () => {
     const loaded = await open('exhaust-pages@step=12,steps=30');
     runToEnd(loaded, requests);
     expect(loaded.engine.stats().preemptions).toBeGreaterThan(0);
+  });
+});
+
+describe('a disk that is full when a model is re-encoded', () => {
+  it('gets its space back, and the user is told what to do', async () => {
+    const cache = mkdtempSync(join(tmpdir(), 'quire-faults-'));
+    vi.stubEnv('QUIRE_CACHE', cache);
+    vi.stubEnv('QUIRE_FAULTS', 'disk-full@write=requantize');
+    vi.stubEnv('QUIRE_ALLOW_FAULTS', '1');
+    try {
+      const model = { path: modelPath, tensors: [], name: 'model' };
+      await expect(requantize(model, 'F16', 'it', { threads: 1 })).rejects.toMatchObject({
+        message: expect.stringContaining('ENOSPC'),
+        hint: expect.stringContaining('--requantize off'),
+      });
+      const files = readdirSync(cache, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+      expect(files.map(({ name }) => name)).toEqual([]);
+    } finally {
+      vi.unstubAllEnvs();
+      rmSync(cache, { recursive: true });
+    }
   });
 });

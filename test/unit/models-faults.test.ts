@@ -77,7 +77,7 @@ it.skipIf(process.platform === 'win32')('a full disk while the kernel is compile
   vi.stubEnv('CC', compiler);
   vi.stubEnv('QUIRE_CACHE', join(folder, 'cache'));
   const build = (faults: string) =>
-    withFaults(faults, async () => (await import('../../src/attention/index.js')).buildKernel());
+    withFaults(faults, async () => (await import('../../src/attention/build-kernel.js')).buildKernel());
   const files = () =>
     readdirSync(join(folder, 'cache'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   await expect(build('disk-full@write=compile')).rejects.toThrow('ENOSPC');
