@@ -2,9 +2,13 @@ import { readSync } from 'node:fs';
 
 /** The file is not a GGUF file, or is damaged in a way that can be told from its header and its length. */
 export class GgufError extends Error {
-  constructor(message: string) {
-    super(message);
+  /** Where in the file, in bytes; undefined when it is about the file as a whole. */
+  readonly offset: number | undefined;
+
+  constructor(message: string, offset?: number) {
+    super(offset === undefined ? message : `${message} (at byte ${offset})`);
     this.name = new.target.name;
+    this.offset = offset;
   }
 }
 
@@ -30,9 +34,11 @@ export function openReader(fd: number, fileBytes: number, limit: number) {
   function check(bytes: number, what: string): void {
     const end = position() + bytes;
     if (end > fileBytes) {
-      throw new GgufError(`truncated: ${what} ends at byte ${end}, the file has ${fileBytes} bytes`);
+      throw new GgufError(`truncated: ${what} ends at byte ${end}, the file has ${fileBytes} bytes`, position());
     }
-    if (end > limit) throw new GgufError(`damaged: ${what} would make the header longer than ${limit} bytes`);
+    if (end > limit) {
+      throw new GgufError(`damaged: ${what} would make the header longer than ${limit} bytes`, position());
+    }
   }
 
   /** Makes the next `bytes` (at most a chunk) available at `cursor`. */
@@ -68,7 +74,7 @@ export function openReader(fd: number, fileBytes: number, limit: number) {
       const at = advance(8);
       // Halves, as BigInts would take most of the time that the strings of a vocabulary take.
       const value = buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 2 ** 32;
-      if (!Number.isSafeInteger(value)) throw new GgufError(`damaged: ${what} is ${value}`);
+      if (!Number.isSafeInteger(value)) throw new GgufError(`damaged: ${what} is ${value}`, position() - 8);
       return value;
     },
 
@@ -83,10 +89,13 @@ export function openReader(fd: number, fileBytes: number, limit: number) {
       }
     },
 
-    /** A length and as many bytes of text. */
-    string(what: string, encoding: 'utf8' | 'latin1' = 'utf8'): string {
+    /** A length and as many bytes of text, at most `most`. */
+    string(what: string, encoding: 'utf8' | 'latin1' = 'utf8', most = limit): string {
       const bytes = reader.length(what);
       check(bytes, what);
+      if (bytes > most) {
+        throw new GgufError(`damaged: ${what} has ${bytes} bytes, at most ${most} are allowed`, position() - 8);
+      }
       if (bytes <= CHUNK_BYTES) {
         need(bytes, what);
         const at = advance(bytes);

@@ -4,14 +4,13 @@
  *
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { GGML_TYPES } from './ggml-types.js';
+import { checkFields, type GgufField, type GgufValue } from './gguf-fields.js';
 import { GgufError, type GgufReader, openReader } from './gguf-reader.js';
 
+export type { GgufValue } from './gguf-fields.js';
 export { GgufError } from './gguf-reader.js';
-
-/** An array is described by the type and number of its elements; its contents are not kept. */
-export type GgufValue = number | bigint | boolean | string | { arrayOf: string; length: number };
 
 export interface GgufTensor {
   name: string;
@@ -45,9 +44,14 @@ export interface GgufInfo {
 
 /** Far above any real model (vocabularies of 262k tokens make headers of 7 MB), far below what would hurt. */
 const MAX_HEADER_BYTES = 64 * 2 ** 20;
-const MAX_METADATA_KEYS = 2 ** 16;
-const MAX_TENSORS = 2 ** 17;
+/** llama.cpp compares each key, and each tensor's name, with all before it. */
+const MAX_METADATA_KEYS = 2 ** 13;
+const MAX_TENSORS = 2 ** 15;
 const MAX_TOKENS = 2 ** 22;
+/** The format's own limit. */
+const MAX_KEY_BYTES = 2 ** 16 - 1;
+/** Real files have 32; each tensor may be padded by as much. */
+const MAX_ALIGNMENT = 2 ** 16;
 /** llama.cpp's own limits. */
 const MAX_TENSOR_NAME_BYTES = 63;
 const MAX_DIMENSIONS = 4;
@@ -59,6 +63,8 @@ const MAX_DIMENSIONS = 4;
  * @throws GgufError when it is not GGUF, cut short or damaged; the file system's own errors.
  */
 export async function inspectGguf(path: string): Promise<GgufInfo> {
+  // Opening a pipe would wait for somebody to write into it.
+  if (!(await stat(path)).isFile()) throw new GgufError('not a file but a folder, a device or a pipe');
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
@@ -79,16 +85,21 @@ function readHeader(reader: GgufReader, fileBytes: number): GgufInfo {
         : `GGUF version ${version} is not supported (2 and 3 are)`,
     );
   }
-  const tensorCount = count(reader.length('the number of tensors'), MAX_TENSORS, 'tensors');
-  const keyCount = count(reader.length('the number of metadata keys'), MAX_METADATA_KEYS, 'metadata keys');
+  const tensorCount = count(reader, 'the number of tensors', MAX_TENSORS, 'tensors');
+  const keyCount = count(reader, 'the number of metadata keys', MAX_METADATA_KEYS, 'metadata keys');
 
-  const metadata = new Map<string, GgufValue>();
+  const fields = new Map<string, GgufField>();
   for (let i = 0; i < keyCount; i++) {
-    const key = reader.string(`metadata key ${i}`);
-    if (key === '' || metadata.has(key)) throw new GgufError(`damaged: metadata key ${i} is empty or there twice`);
-    metadata.set(key, readValue(reader, key));
+    const offset = reader.position();
+    const key = reader.string(`metadata key ${i}`, 'utf8', MAX_KEY_BYTES);
+    if (key === '' || fields.has(key)) {
+      throw new GgufError(`damaged: metadata key ${i} is empty or there twice`, offset);
+    }
+    fields.set(key, readField(reader, key));
   }
-  const tensors = readTensors(reader, tensorCount, alignmentOf(metadata), fileBytes);
+  const tensors = readTensors(reader, tensorCount, alignmentOf(fields.get('general.alignment')), fileBytes);
+  checkFields(fields);
+  const metadata = new Map([...fields].map(([key, { value }]) => [key, value]));
   return {
     version,
     architecture: text(metadata, 'general.architecture'),
@@ -113,8 +124,11 @@ function checkMagic(reader: GgufReader, fileBytes: number): void {
   throw new GgufError('not a GGUF file');
 }
 
-function count(value: number, max: number, what: string): number {
-  if (value > max) throw new GgufError(`damaged: the header states ${value} ${what}`);
+function count(reader: GgufReader, what: string, max: number, things: string): number {
+  const offset = reader.position();
+  const value = reader.length(what);
+  if (value > max)
+    throw new GgufError(`damaged: the header states ${value} ${things}, at most ${max} are allowed`, offset);
   return value;
 }
 
@@ -145,18 +159,21 @@ function narrow(value: bigint): number | bigint {
   return Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }
 
-function readValue(reader: GgufReader, key: string): GgufValue {
+function readField(reader: GgufReader, key: string): GgufField {
   const what = `the value of ${key}`;
+  const typeOffset = reader.position();
   const code = reader.uint32(what);
-  if (code === STRING) return reader.string(what);
-  if (code === ARRAY) return readArray(reader, key);
+  const offset = reader.position();
+  if (code === STRING) return { type: 'string', value: reader.string(what), offset };
+  if (code === ARRAY) return { type: 'array', value: readArray(reader, key), offset };
   const scalar = SCALARS.get(code);
-  if (!scalar) throw new GgufError(`damaged: ${key} has the unknown value type ${code}`);
-  return reader.value(scalar.bytes, what, scalar.read);
+  if (!scalar) throw new GgufError(`damaged: ${key} has the unknown value type ${code}`, typeOffset);
+  return { type: scalar.name, value: reader.value(scalar.bytes, what, scalar.read), offset };
 }
 
 function readArray(reader: GgufReader, key: string): GgufValue {
   const what = `the array ${key}`;
+  const offset = reader.position();
   const code = reader.uint32(what);
   const length = reader.length(`the length of ${what}`);
   if (code === STRING) {
@@ -165,30 +182,36 @@ function readArray(reader: GgufReader, key: string): GgufValue {
     return { arrayOf: 'string', length };
   }
   const scalar = SCALARS.get(code);
-  if (!scalar) throw new GgufError(`damaged: ${key} is an array of the unknown type ${code}`);
+  if (!scalar) throw new GgufError(`damaged: ${key} is an array of the unknown type ${code}`, offset);
   reader.skip(length * scalar.bytes, what);
   return { arrayOf: scalar.name, length };
 }
 
 /** Two tokens of the same text abort the process that loads the vocabulary. (Empty ones are given names.) */
 function checkTokens(reader: GgufReader, length: number): void {
-  count(length, MAX_TOKENS, 'tokens');
+  if (length > MAX_TOKENS) {
+    throw new GgufError(`damaged: the vocabulary is said to have ${length} tokens`, reader.position() - 8);
+  }
   const known = new Set<string>();
   for (let token = 0; token < length; token++) {
+    const offset = reader.position();
     // Byte by byte: tokens may be parts of characters, which differ but are all the same as UTF-8.
-    const bytes = reader.string('a token of the vocabulary', 'latin1');
-    if (bytes === '') continue;
-    if (known.has(bytes)) throw new GgufError(`damaged: token ${token} of the vocabulary is there twice`);
+    const bytes = reader.string('a token of the vocabulary', 'latin1') || `[EMPTY_${token}]`;
+    if (known.has(bytes)) throw new GgufError(`damaged: token ${token} of the vocabulary is there twice`, offset);
     known.add(bytes);
   }
 }
 
-function alignmentOf(metadata: ReadonlyMap<string, GgufValue>): number {
-  const alignment = metadata.get('general.alignment') ?? 32;
-  if (typeof alignment !== 'number' || alignment < 1 || !Number.isInteger(Math.log2(alignment))) {
-    throw new GgufError(`damaged: an alignment of ${JSON.stringify(alignment)} is not a power of two`);
+function alignmentOf(field: GgufField | undefined): number {
+  if (field === undefined) return 32;
+  const { type, value, offset } = field;
+  if (type !== 'uint32' || typeof value !== 'number' || value < 1 || !Number.isInteger(Math.log2(value))) {
+    throw new GgufError(`damaged: general.alignment of ${String(value)} (${type}) is no power of two (uint32)`, offset);
   }
-  return alignment;
+  if (value > MAX_ALIGNMENT) {
+    throw new GgufError(`damaged: general.alignment is ${value}, at most ${MAX_ALIGNMENT} is allowed`, offset);
+  }
+  return value;
 }
 
 function readTensors(reader: GgufReader, tensorCount: number, alignment: number, fileBytes: number): GgufTensor[] {
@@ -198,23 +221,28 @@ function readTensors(reader: GgufReader, tensorCount: number, alignment: number,
   /** Tensors follow each other in the order of their headers, each padded; llama.cpp accepts nothing else. */
   let expectedOffset = 0;
   for (let i = 0; i < tensorCount; i++) {
-    const name = reader.string(`the name of tensor ${i}`);
-    if (Buffer.byteLength(name) > MAX_TENSOR_NAME_BYTES) {
-      throw new GgufError(`damaged: the name of tensor ${i} is too long`);
-    }
-    if (names.has(name)) throw new GgufError(`damaged: there are two tensors named ${name}`);
+    const start = reader.position();
+    const name = reader.string(`the name of tensor ${i}`, 'utf8', MAX_TENSOR_NAME_BYTES);
+    if (names.has(name)) throw new GgufError(`damaged: there are two tensors named ${name}`, start);
     names.add(name);
     const shape = readShape(reader, name);
+    const typeOffset = reader.position();
     const code = reader.uint32(`the type of ${name}`);
     const type = GGML_TYPES.get(code);
-    if (!type) throw new GgufError(`${name} is stored in type ${code}, which this llama.cpp does not know`);
+    if (!type) throw new GgufError(`${name} is stored in type ${code}, which this llama.cpp does not know`, typeOffset);
     if (shape[0]! % type.blockSize !== 0) {
-      throw new GgufError(`damaged: rows of ${name} (${shape[0]} elements) do not divide into blocks of ${type.name}`);
+      throw new GgufError(
+        `damaged: rows of ${name} (${shape[0]} elements) do not divide into blocks of ${type.name}`,
+        typeOffset,
+      );
     }
     const bytes = (shape.reduce((product, n) => product * n, 1) / type.blockSize) * type.blockBytes;
     const offset = reader.length(`the offset of ${name}`);
     if (offset !== expectedOffset) {
-      throw new GgufError(`damaged: ${name} is said to be at data offset ${offset}, not ${expectedOffset}`);
+      throw new GgufError(
+        `damaged: ${name} is said to be at data offset ${offset}, not ${expectedOffset}`,
+        reader.position() - 8,
+      );
     }
     expectedOffset = pad(offset + bytes);
     tensors.push({ name, type: type.name, shape, offset, bytes });
@@ -229,12 +257,13 @@ function readTensors(reader: GgufReader, tensorCount: number, alignment: number,
 }
 
 function readShape(reader: GgufReader, name: string): number[] {
+  const start = reader.position();
   const dimensions = reader.uint32(`the shape of ${name}`);
-  if (dimensions > MAX_DIMENSIONS) throw new GgufError(`damaged: ${name} has ${dimensions} dimensions`);
+  if (dimensions > MAX_DIMENSIONS) throw new GgufError(`damaged: ${name} has ${dimensions} dimensions`, start);
   const shape = Array.from({ length: dimensions }, () => reader.length(`the shape of ${name}`));
   if (dimensions === 0) shape.push(1);
-  if (!Number.isSafeInteger(shape.reduce((product, n) => product * n, 1))) {
-    throw new GgufError(`damaged: ${name} has the shape ${shape.join(' × ')}`);
+  if (shape.includes(0) || !Number.isSafeInteger(shape.reduce((product, n) => product * n, 1))) {
+    throw new GgufError(`damaged: ${name} has the shape ${shape.join(' × ')}`, start);
   }
   return shape;
 }
