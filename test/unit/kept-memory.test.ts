@@ -48,6 +48,7 @@ async function open({ keepsKVCache = true } = {}) {
     hooks: {},
     startEngine,
     restartDelaysMs,
+    retryMs: 60_000,
     keepsKVCache,
   });
   supervised.submit(engineRequest('r', Int32Array.of(1), { sampling: { maxTokens: 99 } }), () => {});

@@ -117,8 +117,9 @@ describe('downloadFile', () => {
 
   it('refuses a file with another checksum or length, and forgets it', async () => {
     server.files.set('/model.gguf', { body });
-    for (const expected of [{ sha256: '0'.repeat(64) }, { bytes: 5 }]) {
-      await expect(downloadFile({ ...remote(), ...expected }, folder, {})).rejects.toThrow(sha256);
+    for (const expected of [{ sha256: '0'.repeat(64) }, { bytes: 5 }, { bytes: body.length + 5 }]) {
+      const reason = expected.bytes === 5 ? 'more than the 5 bytes' : sha256;
+      await expect(downloadFile({ ...remote(), ...expected }, folder, {})).rejects.toThrow(reason);
       expect(readdirSync(folder)).toEqual([]);
     }
   });

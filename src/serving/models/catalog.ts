@@ -7,7 +7,7 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const HuggingFaceSource = z.strictObject({ huggingface: z.string(), weightType: z.string() });
 
 const PackageSource = z.strictObject({
-  file: z.string(),
+  file: z.string().regex(/^[\w.-]+\.gguf$/),
   bytes: z.number().int().positive(),
   sha256,
   packages: z.array(z.strictObject({ requirement: z.string(), member: z.string() })).min(1),

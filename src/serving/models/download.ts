@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { open, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { lstat, open, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileFaults } from '../../faults/index.js';
@@ -20,6 +20,9 @@ export interface RemoteFile {
 
 /** A connection that delivers nothing for this long is given up and tried again. */
 const STALL_TIMEOUT_MS = 30_000;
+/** A body of unknown length is stopped when less than this is left on the disk, looked at after as many bytes. */
+const SPACE_TO_LEAVE = 256 * 2 ** 20;
+const SPACE_EVERY = 64 * 2 ** 20;
 /** Breaks in a row, without a byte in between, after which the download is given up; it can be resumed later. */
 const MAX_BREAKS = 5;
 
@@ -126,6 +129,11 @@ interface Part {
 async function openPart(target: string, file: RemoteFile, { signal, onProgress }: StoreOptions): Promise<Part> {
   const path = `${target}.part`;
   const versionPath = `${path}.version`;
+  // Never written through links: they lead out of the cache.
+  for (const own of [path, versionPath]) {
+    const found = await lstat(own).catch(() => undefined);
+    if (found && !found.isFile()) await rm(own, { recursive: true });
+  }
   const version = await readFile(versionPath, 'utf8').catch(() => '');
   const bytes = (await stat(path).catch(() => undefined))?.size ?? 0;
   const usable = version !== '' && (file.sha256 === undefined || version === `sha256:${file.sha256}`);
@@ -155,6 +163,8 @@ async function transfer(part: Part, file: RemoteFile, { signal, onProgress }: St
   await writeFile(part.versionPath, part.version);
   const total = range?.total ?? Number(response.headers.get('content-length') ?? file.bytes ?? 0);
   await checkSpace(part, total);
+  const most = file.bytes ?? (total || Number.POSITIVE_INFINITY);
+  let nextSpaceCheck = part.bytes + SPACE_EVERY;
 
   const report = () => onProgress?.({ phase: 'download', name: file.name, done: part.bytes, total });
   report();
@@ -174,9 +184,14 @@ async function transfer(part: Part, file: RemoteFile, { signal, onProgress }: St
   try {
     for await (const chunk of readBody(response, file.url, signal)) {
       watchdog.refresh();
+      if (part.bytes + chunk.length > most) throw await tooLong(part, file, most);
       const breaksAfter = faults?.download(chunk, part.bytes);
       await take(breaksAfter === undefined ? chunk : chunk.subarray(0, breaksAfter));
       if (breaksAfter !== undefined) throw new NetworkError('QUIRE_FAULTS asks for a break here');
+      if (total === 0 && part.bytes >= nextSpaceCheck) {
+        nextSpaceCheck += SPACE_EVERY;
+        await checkSpace(part, part.bytes + SPACE_TO_LEAVE);
+      }
     }
     await out.sync();
   } finally {
@@ -184,6 +199,16 @@ async function transfer(part: Part, file: RemoteFile, { signal, onProgress }: St
     await out.close();
   }
   if (part.bytes < total) throw new NetworkError(`${new URL(file.url).host} ended the connection too early`);
+}
+
+/** More bytes than there should be are not written: what they are is not the file. */
+async function tooLong(part: Part, file: RemoteFile, most: number): Promise<ModelResolveError> {
+  await rm(part.path, { force: true });
+  await rm(part.versionPath, { force: true });
+  return new ModelResolveError(
+    `${new URL(file.url).host} sends more than the ${most} bytes that ${file.name} should have`,
+    'Try again; if it stays so, the file was changed where it comes from.',
+  );
 }
 
 function forget(part: Part): void {

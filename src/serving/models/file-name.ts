@@ -1,3 +1,5 @@
+import { posix } from 'node:path';
+
 /**
  * Names of models that come in several files: `name-00001-of-00003.gguf`, numbered from 1. llama.cpp is given the first
  * and finds the others by these names.
@@ -28,4 +30,11 @@ export function weightTypeOf(fileName: string): string | undefined {
 /** A name to serve the model under: the file's name without part number, ending and weight type. */
 export function servedName(fileName: string): string {
   return modelStem(fileName).replace(WEIGHT_TYPE_SUFFIX, '');
+}
+
+/** What a remote file, given its path or URL path, is called here: one name in one folder, whatever it is called there. */
+export function localName(remotePath: string): string {
+  // Not decoded: an encoded slash must not become a path. On Windows a backslash is one, and a colon names a stream.
+  const name = posix.basename(remotePath).replace(/[^\w.+-]/g, '_');
+  return /\.gguf$/i.test(name) ? name : `${name}.gguf`;
 }

@@ -27,15 +27,65 @@ export async function request(url: string, { headers, signal }: HttpOptions): Pr
     ANSWER_TIMEOUT_MS,
   );
   try {
-    return await fetch(url, {
+    const response = await fetch(url, {
       headers: { 'accept-encoding': 'identity', ...headers },
       signal: AbortSignal.any(signal ? [signal, deadline.signal] : [deadline.signal]),
     });
+    if (!isDowngrade(url, response.url)) return response;
+    await response.body?.cancel();
+    throw new ModelResolveError(
+      `${new URL(url).host} leads to ${response.url}, which is not encrypted`,
+      'Name that address itself if you trust the network.',
+    );
   } catch (error) {
+    if (error instanceof ModelResolveError) throw error;
     signal?.throwIfAborted();
     throw networkError(url, error);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** `fetch` follows redirects to other http and https addresses, also from one to the other. */
+export function isDowngrade(asked: string, answered: string): boolean {
+  return /^https:/i.test(asked) && /^http:/i.test(answered);
+}
+
+/** How long a body that is read as a whole may take, and how many bytes it may have: lists of large repositories have 2 MB. */
+const WHOLE_BODY_MS = 60_000;
+const MAX_WHOLE_BODY = 32 * 2 ** 20;
+
+/** @throws ModelResolveError when it does not come or is too large; undefined when it is not JSON */
+export async function readJson(url: string, response: Response, signal?: AbortSignal): Promise<unknown> {
+  const { host } = new URL(url);
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  const reader = response.body?.getReader();
+  const timer = setTimeout(() => void reader?.cancel(new Error('late')).catch(() => {}), WHOLE_BODY_MS);
+  const deadline = performance.now() + WHOLE_BODY_MS;
+  try {
+    for (;;) {
+      const next = await reader?.read();
+      if (next === undefined || next.done) break;
+      bytes += next.value.length;
+      if (bytes > MAX_WHOLE_BODY) {
+        await reader?.cancel();
+        throw new ModelResolveError(`${host} answered with more than ${MAX_WHOLE_BODY} bytes`);
+      }
+      chunks.push(next.value);
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error instanceof ModelResolveError ? error : networkError(url, error);
+  } finally {
+    clearTimeout(timer);
+  }
+  if (performance.now() >= deadline)
+    throw new NetworkError(`${host} took more than ${WHOLE_BODY_MS / 1000} s to answer`);
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    return undefined;
   }
 }
 

@@ -6,8 +6,8 @@ import { basename } from 'node:path';
 import { z } from 'zod';
 import type { RemoteFile } from './download.js';
 import { ModelResolveError } from './errors.js';
-import { modelStem, splitParts, weightTypeOf } from './file-name.js';
-import { request, statusError } from './http.js';
+import { localName, modelStem, splitParts, weightTypeOf } from './file-name.js';
+import { readJson, request, statusError } from './http.js';
 
 export interface HuggingFaceModel {
   /** `user/repo`. */
@@ -24,9 +24,9 @@ const Tree = z.array(
   z.object({
     type: z.string(),
     path: z.string(),
-    size: z.number(),
+    size: z.number().int().nonnegative(),
     /** Large files have their SHA-256 here. */
-    lfs: z.object({ oid: z.string() }).optional(),
+    lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/) }).optional(),
   }),
 );
 
@@ -42,7 +42,7 @@ export async function locateOnHuggingFace(model: HuggingFaceModel, signal?: Abor
   const url = `${endpoint}/api/models/${model.repository}/tree/main?recursive=true`;
   const response = await request(url, { headers, signal });
   if (!response.ok) throw await statusError(url, response);
-  const tree = Tree.safeParse(await response.json().catch(() => undefined));
+  const tree = Tree.safeParse(await readJson(url, response, signal));
   if (!tree.success) throw new ModelResolveError(`${new URL(url).host} gave an answer that is not a list of files`);
 
   const files = new Map(tree.data.filter(({ type }) => type === 'file').map((file) => [file.path, file]));
@@ -54,7 +54,7 @@ export async function locateOnHuggingFace(model: HuggingFaceModel, signal?: Abor
     const address = path.split('/').map(encodeURIComponent).join('/');
     return {
       url: `${endpoint}/${model.repository}/resolve/main/${address}`,
-      name: basename(path),
+      name: localName(path),
       bytes: file.size,
       sha256: file.lfs?.oid,
       headers,

@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { CatalogEntry, CatalogSource } from './catalog.js';
 import { downloadFile, type RemoteFile } from './download.js';
 import { ModelResolveError } from './errors.js';
-import { servedName, splitParts } from './file-name.js';
+import { localName, servedName, splitParts } from './file-name.js';
 import { locateOnHuggingFace } from './huggingface.js';
 import { parseReference } from './reference.js';
 import { obtain, readStored, type StoredFile, type StoreOptions, storeFolder } from './store.js';
@@ -84,17 +84,11 @@ function urlSource(url: URL): Source {
       const files = splitParts(url.pathname).map((pathname) => {
         const part = new URL(url);
         part.pathname = pathname;
-        return { url: part.href, name: fileNameOf(pathname) };
+        return { url: part.href, name: localName(pathname) };
       });
       return downloadAll(files, folder, options);
     },
   };
-}
-
-function fileNameOf(pathname: string): string {
-  // Not decoded: an encoded slash must not become a path.
-  const name = basename(pathname).replace(/[^\w.-]/g, '_');
-  return /\.gguf$/i.test(name) ? name : `${name}.gguf`;
 }
 
 function huggingFaceSource(model: Parameters<typeof locateOnHuggingFace>[0]): Source {

@@ -48,11 +48,17 @@ function parseUrl(reference: string): URL {
 
 function parseHuggingFace(reference: string): HuggingFaceModel {
   const groups = HUGGING_FACE.exec(reference)?.groups;
-  if (!groups) {
+  if (!groups || hasOddSegment(groups.repository!) || hasOddSegment(groups.file ?? 'file')) {
     throw new ModelResolveError(
       `${reference} names no repository on Hugging Face`,
       'Write hf:user/repo, hf:user/repo:Q8_0 or hf:user/repo/file.gguf.',
     );
   }
   return { repository: groups.repository!, weightType: groups.weightType, file: groups.file };
+}
+
+/** What leads elsewhere than it says: into another folder, or to another file than the one that is shown. */
+function hasOddSegment(path: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return /[\\\u0000-\u001f]/.test(path) || path.split('/').some((segment) => ['', '.', '..'].includes(segment));
 }

