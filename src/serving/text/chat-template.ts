@@ -1,6 +1,6 @@
-import { Template } from '@huggingface/jinja';
 import { RequestError } from '../errors.js';
 import type { ChatMessage, Prompt, ToolDefinition, ToolUse } from '../types.js';
+import { BoundedTemplate, TemplateLimitError } from './bounded-template.js';
 import { templateKnowsTools, withoutSystemMessage, withToolsAsText } from './formats/index.js';
 import { completeSchema, templateQuirks } from './template-quirks.js';
 import { decodeUtf8, type Vocabulary } from './tokenizer.js';
@@ -28,8 +28,8 @@ const CHATML = [
 
 /**
  * The chat template of a model, in the environment Hugging Face's `apply_chat_template` gives it: `messages`, `tools`,
- * `add_generation_prompt`, `bos_token`, `eos_token`, and the functions `raise_exception` and `strftime_now`. A model
- * that brings none is given ChatML if its vocabulary has ChatML's tokens.
+ * `add_generation_prompt`, `bos_token`, `eos_token`, and the functions `raise_exception` and `strftime_now`; within bounds
+ * of time and size. A model that brings none is given ChatML if its vocabulary has ChatML's tokens.
  *
  * A model whose template is missing or cannot be parsed still serves completions, so that is an error of `render`.
  *
@@ -42,9 +42,9 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
       'This model has no chat template. Use /v1/completions with a prompt in the format it was trained on.',
     );
   }
-  let template: Template;
+  let template: BoundedTemplate;
   try {
-    template = new Template(text);
+    template = new BoundedTemplate(text);
   } catch (error) {
     return refusing(
       `This model's chat template cannot be parsed (${messageOf(error)}). ` +
@@ -79,6 +79,8 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
       // Templates ask `if tools`, or `tools is not none`: both are false for null as in Hugging Face's environment.
       return render(messages, prompt, tools.length === 0 ? null : toTemplateTools(tools), tools);
     } catch (error) {
+      // A second attempt would take as long.
+      if (error instanceof TemplateLimitError) throw error;
       const isOfSystem = messages[0]?.role === 'system' && /\bsystem\b/i.test(messageOf(error));
       try {
         return render(
@@ -102,6 +104,13 @@ export function createChatTemplate(source: string | undefined, vocabulary: Vocab
         return continueFinalMessage ? cutAfterContent(rendered, messages.at(-1)?.content ?? '') : rendered;
       } catch (error) {
         if (error instanceof RequestError) throw error;
+        if (error instanceof TemplateLimitError) {
+          throw new RequestError(
+            `The model's chat template was stopped: ${error.message}. Send fewer or shorter messages; if it stays so, ` +
+              'use /v1/completions with a prompt in the format the model was trained on.',
+            { param: 'messages', code: 'chat_template_error' },
+          );
+        }
         // What raise_exception says is meant for whoever wrote the messages; so, nearly always, is any other failure.
         throw new RequestError(`The model's chat template does not accept these messages: ${messageOf(error)}`, {
           param: 'messages',
