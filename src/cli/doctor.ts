@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { buildKernel, PagedAttention } from '../attention/index.js';
 import { cacheDir } from '../cache-dir.js';
 import { type Llama, loadLlama } from '../llama/index.js';
-import { DEFAULT_MODEL, resolveModel } from '../serving/models/index.js';
+import { DEFAULT_MODEL, NotInCacheError, resolveModel } from '../serving/models/index.js';
 import { formatBytes } from './format.js';
 
 /** One part of the machine or the installation. */
@@ -96,7 +96,12 @@ async function defaultModelCheck(): Promise<Check> {
   try {
     const { path } = await resolveModel(DEFAULT_MODEL, { offline: true, requantize: 'off' });
     return { name, status: 'ok', detail: `${DEFAULT_MODEL}, ${formatBytes(statSync(path).size)}, ${path}` };
-  } catch {
+  } catch (error) {
+    // A file that is there and damaged is no model that is yet to come.
+    if (!(error instanceof NotInCacheError)) {
+      const { message, hint } = error as { message: string; hint?: string };
+      return { name, status: 'problem', detail: message, ...(hint === undefined ? {} : { hint }) };
+    }
     return {
       name,
       status: 'absent',

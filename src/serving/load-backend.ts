@@ -59,19 +59,20 @@ export async function loadBackend(
   });
   for (const note of model.notes) onLog('info', note);
 
-  const text = loadModelText(model.path);
+  // The engine first: should llama.cpp end the process over this file, in spite of all checks, it is not this process.
+  const engine = await superviseEngine({
+    config: engineConfig(options, model.path),
+    hooks: { onProgress, onLog, signal, silenceMs: options.engineTimeout * 1000 },
+    startEngine,
+    restartDelaysMs,
+    keepsKVCache: options.keepKvCache,
+    retryMs,
+  });
   try {
-    const engine = await superviseEngine({
-      config: engineConfig(options, model.path),
-      hooks: { onProgress, onLog, signal, silenceMs: options.engineTimeout * 1000 },
-      startEngine,
-      restartDelaysMs,
-      keepsKVCache: options.keepKvCache,
-      retryMs,
-    });
+    const text = loadModelText(model.path);
     return { name: model.name, text, engine, grammars: new GrammarMaker(text.tokenizer.vocabulary) };
   } catch (error) {
-    text.dispose();
+    await engine.close();
     throw error;
   }
 }

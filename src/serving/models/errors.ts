@@ -8,3 +8,10 @@ export class ModelResolveError extends Error {
     this.hint = hint;
   }
 }
+
+/** The model is not on this machine and nobody was to be asked for it. */
+export class NotInCacheError extends ModelResolveError {
+  constructor(name: string) {
+    super(`${name} is not in the cache`, `\`quire pull ${name}\` gets it.`);
+  }
+}

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { CatalogEntry, CatalogSource } from './catalog.js';
 import { downloadFile, type RemoteFile } from './download.js';
-import { ModelResolveError } from './errors.js';
+import { ModelResolveError, NotInCacheError } from './errors.js';
 import { localName, servedName, splitParts } from './file-name.js';
 import { locateOnHuggingFace } from './huggingface.js';
 import { parseReference } from './reference.js';
@@ -120,7 +120,7 @@ async function locateRemote(source: Source, options: LocateOptions): Promise<Loc
   if (options.offline) {
     const stored = await readStored(source.id, options);
     if (stored) return located(source, stored);
-    throw new ModelResolveError(`${source.id} is not in the cache`, `\`quire pull ${source.id}\` gets it.`);
+    throw new NotInCacheError(source.id);
   }
   const files = await obtain(source.id, options, (folder, signal) => source.fetch(folder, { ...options, signal }));
   return located(source, files);
@@ -133,7 +133,7 @@ async function locateInCatalog(entry: CatalogEntry, options: LocateOptions): Pro
     if (stored) return { ...located(source, stored), name: entry.name };
   }
   if (options.offline) {
-    throw new ModelResolveError(`${entry.name} is not in the cache`, `\`quire pull ${entry.name}\` gets it.`);
+    throw new NotInCacheError(entry.name);
   }
   const failures: string[] = [];
   for (const source of sources) {
