@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
 import type { CheckReply, CheckRequest } from './check-messages.js';
@@ -18,6 +19,12 @@ const START_MS = 5000;
 
 /** UTF-16 units of grammars to remember. */
 const REMEMBERED = 32 * 1024 * 1024;
+/** Forms that were refused; each may have taken all of the time, and a client that tries again would have it do so. */
+const REMEMBERED_REFUSALS = 1000;
+const REFUSAL_MS = 60_000;
+
+/** Of the thread: grammars of the greatest size take a tenth of it. */
+const HEAP_MIB = 1024;
 
 interface Job {
   request: CheckRequest;
@@ -36,6 +43,10 @@ export class GrammarMaker {
     maxSize: REMEMBERED,
     sizeCalculation: ({ ebnf }, key) => ebnf.length + key.length,
   });
+  /** By a hash of the form. */
+  private readonly refused = new LRUCache<string, GrammarError>({ max: REMEMBERED_REFUSALS, ttl: REFUSAL_MS });
+  /** Several requests for the same form wait for one. */
+  private readonly pending = new Map<string, Promise<GrammarText>>();
   private readonly waiting: Job[] = [];
   private running: Job | undefined;
   private worker: Worker | undefined;
@@ -57,14 +68,29 @@ export class GrammarMaker {
     }
     let text = this.made.get(key);
     if (text === undefined) {
-      const bytes = textTokens.map((token) => [token, this.vocabulary.pieceBytes(token, true)] as const);
-      text = await new Promise<GrammarText>((resolve, reject) => {
-        this.waiting.push({ request: { form, textTokens: bytes }, resolve, reject });
-        this.next();
-      });
+      const hash = createHash('sha256').update(key).digest('base64');
+      const refusal = this.refused.get(hash);
+      if (refusal !== undefined) throw refusal;
+      try {
+        const pending =
+          this.pending.get(hash) ?? this.inTurn(form, textTokens).finally(() => this.pending.delete(hash));
+        this.pending.set(hash, pending);
+        text = await pending;
+      } catch (error) {
+        if (error instanceof GrammarError) this.refused.set(hash, error);
+        throw error;
+      }
       this.made.set(key, text);
     }
     return { ...text, textTokens };
+  }
+
+  private inTurn(form: Form, textTokens: readonly number[]): Promise<GrammarText> {
+    const bytes = textTokens.map((token) => [token, this.vocabulary.pieceBytes(token, true)] as const);
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ request: { form, textTokens: bytes }, resolve, reject });
+      this.next();
+    });
   }
 
   dispose(): void {
@@ -88,7 +114,7 @@ export class GrammarMaker {
   }
 
   private start(): Worker {
-    const worker = new Worker(workerEntry('check-worker'));
+    const worker = new Worker(workerEntry('check-worker'), { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
     worker.unref();
     const failed = (reason: string): void => {
       if (this.worker === worker) this.stop(new Error(`the thread that makes grammars has failed: ${reason}`));
@@ -96,7 +122,11 @@ export class GrammarMaker {
     worker.on('message', (reply: CheckReply) => {
       if (this.worker === worker) this.answered(reply);
     });
-    worker.on('error', (error) => failed(error.message));
+    worker.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ERR_WORKER_OUT_OF_MEMORY') return failed(error.message);
+      const reason = 'it is too complex: making a grammar of it takes more memory than it may';
+      if (this.worker === worker) this.stop(new GrammarError(reason));
+    });
     worker.on('exit', (code) => failed(`exit code ${code}`));
     return worker;
   }
