@@ -2,6 +2,7 @@
  * The engine process: runs {@link Engine.step} as long as there is work, takes messages from the gateway between steps,
  * and sends what each step produced in one message. It ends when the gateway says so or is gone.
  */
+import { endWithParent } from '../end-with-parent.js';
 import { engineFaults, engineNumber, messageFaults } from '../faults/index.js';
 import { type LoadedEngine, loadEngine } from './load-engine.js';
 import { type EngineMessage, type GatewayMessage, PROTOCOL_VERSION } from './protocol.js';
@@ -11,9 +12,11 @@ let loaded: LoadedEngine | undefined;
 let looping = false;
 let wakeTimer: NodeJS.Timeout | undefined;
 
+endWithParent();
 // The gateway decides when the engine ends: a signal to the whole process group must not cut running answers off.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
+process.on('SIGHUP', () => {});
 process.on('disconnect', () => process.exit(0));
 process.on('uncaughtException', die);
 process.on('unhandledRejection', die);
