@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { cors } from 'hono/cors';
@@ -9,6 +10,7 @@ import { requireApiKey } from './api-key.js';
 import { limitBody } from './body-limit.js';
 import type { ApiContext } from './context.js';
 import { docs } from './docs.js';
+import { ClosingError, createDrain, type Drain } from './drain.js';
 import { embeddings } from './embeddings/embeddings.js';
 import { SCORING_PATHS, scoring } from './embeddings/scoring.js';
 import { health } from './health.js';
@@ -21,6 +23,8 @@ import { models } from './openai/models.js';
 import { responses } from './openai/responses/index.js';
 import { refuseInvalid } from './openai/validation.js';
 import { answerErrorsAs, errorFormatOf } from './protocol.js';
+import { createStreamStore, type StreamStore } from './stream-store.js';
+import { streams } from './streams.js';
 import { TOKEN_PATHS, tokens } from './tokens/tokens.js';
 
 export interface AppOptions {
@@ -32,6 +36,10 @@ export interface AppOptions {
   maxBodyBytes?: number;
   /** Default: a new one at level `info`. */
   logger?: Logger;
+  /** How far the server is with shutting down; default: it never does. */
+  drain?: Drain;
+  /** For how long a client that has lost a stream can take it up again, in seconds; default 0: not at all. */
+  streamResumeWindow?: number;
 }
 
 const API = {
@@ -57,7 +65,8 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
     () => serving.stats(),
     () => serving.models()[0]?.info,
   );
-  const context: ApiContext = { serving, logger, metrics: engineMetrics };
+  const { drain = createDrain() } = options;
+  const context: ApiContext = { serving, logger, metrics: engineMetrics, drain, streams: keptStreams(options) };
 
   const app = new OpenAPIHono({ defaultHook: refuseInvalid });
   app.use(requestId());
@@ -82,6 +91,7 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
   app.route('/v1', responses(context));
   app.route('/v1', models(context));
   app.route('/v1', embeddings(context));
+  app.route('/v1', streams(context));
   app.route('/', scoring(context));
   app.route('/', tokens(context));
   for (const { routes, probes } of protocols) {
@@ -115,6 +125,10 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
   return app;
 }
 
+function keptStreams({ streamResumeWindow = 0 }: AppOptions): StreamStore | undefined {
+  return streamResumeWindow > 0 ? createStreamStore(randomUUID, { windowMs: streamResumeWindow * 1000 }) : undefined;
+}
+
 /** After all routes: answers 405 where another method would have found a route. */
 function refuseOtherMethods(app: OpenAPIHono): void {
   const methods = new Map<string, Set<string>>();
@@ -135,6 +149,7 @@ function answerError(error: Error, c: Context, logger: Logger): Response {
   const reply = toErrorReply(error);
   const { status, body } = errorFormatOf(c)?.(reply, c) ?? reply;
   // Who has left gets no answer, and that its request could not be finished is no fault to report.
-  if (status >= 500 && !c.req.raw.signal.aborted) logger.error({ err: error, path: c.req.path }, 'a request failed');
+  const isFault = status >= 500 && !(error instanceof ClosingError);
+  if (isFault && !c.req.raw.signal.aborted) logger.error({ err: error, path: c.req.path }, 'a request failed');
   return c.json(body, status, reply.headers);
 }

@@ -2,9 +2,11 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import { createServing, type LoadingServing, type ServingOptionsInput } from '../serving/index.js';
 import { createLogger } from '../telemetry/index.js';
 import { type AppOptions, createApp } from './app.js';
+import { createDrain } from './drain.js';
 import { type ListenOptions, listen, type RunningServer } from './server.js';
+import { createShutdown, type ShutdownOptions } from './shutdown.js';
 
-export type ServerOptions = ServingOptionsInput & AppOptions;
+export type ServerOptions = ServingOptionsInput & Omit<AppOptions, 'drain'>;
 
 export interface QuireServer {
   /** The Hono app, to mount in another one or to call directly. */
@@ -12,8 +14,13 @@ export interface QuireServer {
   serving: LoadingServing;
   /** Serves the app over HTTP, also while the model is still loading. */
   listen(options?: ListenOptions): Promise<RunningServer>;
-  /** Ends whatever listens, letting running responses end for up to `graceMs`, and then the engine. */
-  close(graceMs?: number): Promise<void>;
+  /** What listens now. */
+  listening(): readonly RunningServer[];
+  /**
+   * Shuts everything down: probes say so at once, running answers may end for up to `graceMs` (default 10 s), the rest are
+   * ended with an error, and then the engine. A second call with a shorter time is obeyed.
+   */
+  close(graceMs?: number, options?: ShutdownOptions): Promise<void>;
 }
 
 /**
@@ -28,10 +35,19 @@ export interface QuireServer {
  * ```
  */
 export function createServer(options: ServerOptions = {}): QuireServer {
-  const { apiKeys, allowedOrigins, maxBodyBytes, logger = createLogger(), ...servingOptions } = options;
+  const {
+    apiKeys,
+    allowedOrigins,
+    maxBodyBytes,
+    streamResumeWindow,
+    logger = createLogger(),
+    ...servingOptions
+  } = options;
   const serving = createServing(servingOptions, { onLog: (level, message) => logger[level](message) });
-  const app = createApp(serving, { apiKeys, allowedOrigins, maxBodyBytes, logger });
+  const drain = createDrain();
+  const app = createApp(serving, { apiKeys, allowedOrigins, maxBodyBytes, streamResumeWindow, logger, drain });
   const listening: RunningServer[] = [];
+  const close = createShutdown({ serving, drain, listening });
   return {
     app,
     serving,
@@ -40,9 +56,7 @@ export function createServer(options: ServerOptions = {}): QuireServer {
       listening.push(running);
       return running;
     },
-    async close(graceMs) {
-      await Promise.all(listening.map((running) => running.close(graceMs)));
-      await serving.close();
-    },
+    listening: () => listening,
+    close,
   };
 }

@@ -1,15 +1,15 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import type { ServingState } from '../serving/index.js';
 import type { ApiContext } from './context.js';
+import { readinessOf, type Readiness as State } from './drain.js';
 
 const Live = z.object({ status: z.literal('ok') });
 
 const Readiness = z
   .object({
-    status: z.enum(['ready', 'loading', 'restarting', 'failed', 'closed']),
+    status: z.enum(['ready', 'loading', 'restarting', 'failed', 'closing', 'closed']),
     phase: z.string().optional().describe('What is being done while loading.'),
     progress: z.number().optional().describe('How far this phase is, from 0 to 1.'),
-    message: z.string().optional().describe('Why it has failed, or is being restarted.'),
+    message: z.string().optional().describe('Why it has failed, is being restarted, or is closing.'),
     hint: z.string().optional().describe('What can be done about it.'),
     retry_in: z.number().optional().describe('Seconds until another start is tried, where it has failed.'),
   })
@@ -34,19 +34,19 @@ const readyRoute = (path: string) =>
   });
 
 /** Liveness and readiness; `/health` is what vLLM's and llama-server's probes ask for. */
-export function health({ serving }: ApiContext): OpenAPIHono {
+export function health(context: ApiContext): OpenAPIHono {
   const app = new OpenAPIHono();
   app.openapi(liveRoute, (c) => c.json({ status: 'ok' as const }, 200));
   for (const path of ['/health/ready', '/health']) {
     app.openapi(readyRoute(path), (c) => {
-      const state = serving.state();
+      const state = readinessOf(context);
       return c.json(toReadiness(state), state.state === 'ready' ? 200 : 503);
     });
   }
   return app;
 }
 
-function toReadiness(state: ServingState): z.infer<typeof Readiness> {
+function toReadiness(state: State): z.infer<typeof Readiness> {
   switch (state.state) {
     case 'loading':
       return { status: 'loading', phase: state.phase, progress: state.fraction };
@@ -59,6 +59,8 @@ function toReadiness(state: ServingState): z.infer<typeof Readiness> {
       };
     case 'restarting':
       return { status: 'restarting', message: state.message, hint: state.hint };
+    case 'closing':
+      return { status: 'closing', message: 'The server is shutting down.' };
     case 'ready':
     case 'closed':
       return { status: state.state };

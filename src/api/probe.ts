@@ -1,10 +1,11 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ApiContext } from './context.js';
+import { readinessOf } from './drain.js';
 
-const State = z.object({ status: z.enum(['ready', 'loading', 'restarting', 'failed', 'closed']) });
+const State = z.object({ status: z.enum(['ready', 'loading', 'restarting', 'failed', 'closing', 'closed']) });
 
 /** `GET` on a path that tells by its status alone whether requests can be answered. */
-export function probe(path: string, summary: string, { serving }: ApiContext): OpenAPIHono {
+export function probe(path: string, summary: string, context: ApiContext): OpenAPIHono {
   const route = createRoute({
     method: 'get',
     path,
@@ -15,7 +16,7 @@ export function probe(path: string, summary: string, { serving }: ApiContext): O
     },
   });
   return new OpenAPIHono().openapi(route, (c) => {
-    const { state } = serving.state();
+    const { state } = readinessOf(context);
     return c.json({ status: state }, state === 'ready' ? 200 : 503);
   });
 }

@@ -1,9 +1,10 @@
 import type { Context } from 'hono';
 import type { GenerationDelta } from '../serving/index.js';
 import type { Logger } from '../telemetry/index.js';
+import { ClosingError } from './drain.js';
 import { type ErrorReply, toErrorReply } from './openai/errors.js';
 import type { ChoiceEnd, Submission } from './openai/submission.js';
-import { textBody } from './text-body.js';
+import { type TextSource, textBody } from './text-body.js';
 
 /** Turns what happens to a request into text of a stream; both may return several events, or none as ''. */
 export interface EventWriter {
@@ -59,7 +60,8 @@ export async function streamAnswer(
       end();
       if (!begun) throw error;
       const reply = toErrorReply(error);
-      if (reply.status >= 500) logger.error({ err: error }, 'a stream ended with an error');
+      if (reply.status >= 500 && !(error instanceof ClosingError))
+        logger.error({ err: error }, 'a stream ended with an error');
       return format.error(reply);
     }
   }
@@ -67,7 +69,7 @@ export async function streamAnswer(
   let first = await next();
   begun = true;
 
-  const body = textBody({
+  const events: TextSource = {
     next() {
       if (first === undefined) return next();
       const text = first;
@@ -80,14 +82,27 @@ export async function streamAnswer(
       end();
       void source.return?.();
     },
-  });
+  };
+  const body = textBody(kept(c, submission, events, format));
+  return c.body(body, 200, { ...STREAM_HEADERS, 'Content-Type': format.contentType });
+}
 
-  return c.body(body, 200, {
-    'Content-Type': format.contentType,
-    'Cache-Control': 'no-cache',
-    // Said out loud, it keeps the Node adapter from waiting whether the body ends soon.
-    'Transfer-Encoding': 'chunked',
-    // nginx would otherwise collect the stream before it passes it on.
-    'X-Accel-Buffering': 'no',
-  });
+export const STREAM_HEADERS = {
+  'Cache-Control': 'no-cache',
+  // Said out loud, it keeps the Node adapter from waiting whether the body ends soon.
+  'Transfer-Encoding': 'chunked',
+  // nginx would otherwise collect the stream before it passes it on.
+  'X-Accel-Buffering': 'no',
+};
+
+/**
+ * The same events, to be taken up again by their client after it has lost its connection: where the server keeps streams and
+ * the request does not say `X-Stream-Resumable: false`. Only server-sent events can be, as others have no ids.
+ */
+function kept(c: Context, { keep }: Submission, events: TextSource, { contentType }: StreamFormat): TextSource {
+  const id: string | undefined = c.get('requestId');
+  if (!keep || id === undefined || !contentType.startsWith('text/event-stream')) return events;
+  if (c.req.header('X-Stream-Resumable')?.toLowerCase() === 'false' || c.req.raw.signal.aborted) return events;
+  keep.stayOn();
+  return keep.streams.add(c.get('client') ?? '', id, contentType, events).read(0);
 }

@@ -23,6 +23,13 @@ export function parseBytes(value: string): number {
   return bytes;
 }
 
+/** @throws {InvalidArgumentError} for anything but a number of seconds from 0 to a week */
+export function parseSeconds(value: string): number {
+  const seconds = numberOf(value);
+  if (!(seconds >= 0 && seconds <= 604_800)) throw new InvalidArgumentError('It must be a number of seconds from 0.');
+  return seconds;
+}
+
 /** NaN for anything but a number; unlike `Number`, also for nothing at all. */
 function numberOf(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);

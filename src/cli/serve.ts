@@ -4,14 +4,16 @@ import { activeFaults } from '../faults/index.js';
 import { createLogger, type LogLevel } from '../telemetry/index.js';
 import { banner } from './banner.js';
 import { CliError } from './cli-error.js';
-import { parseBytes, parsePort } from './flags.js';
+import { parseBytes, parsePort, parseSeconds } from './flags.js';
+import { inheritedSockets } from './inherited-sockets.js';
 import { showLoading } from './loading.js';
+import { writePidFile } from './pid-file.js';
+import { checkReusePort } from './reuse-port.js';
 import { addServingFlags, servingOptionsOf } from './serving-flags.js';
 import { onShutdownSignal } from './shutdown.js';
+import { findPredecessor, type Predecessor } from './successor.js';
+import { onUpgradeSignal } from './upgrade.js';
 import { packageVersion } from './version.js';
-
-/** How long running answers may take to end after the first SIGINT or SIGTERM, in milliseconds. */
-const GRACE_MS = 10_000;
 
 interface ServeFlags extends Record<string, unknown> {
   host: string;
@@ -20,6 +22,11 @@ interface ServeFlags extends Record<string, unknown> {
   allowedOrigins?: string[];
   maxBodyBytes: number;
   logLevel: LogLevel;
+  shutdownTimeout: number;
+  drainDelay: number;
+  reusePort?: boolean;
+  pidFile?: string;
+  streamResumeWindow: number;
 }
 
 const HELP = `
@@ -34,7 +41,9 @@ Examples:
 export function serveCommand(): Command {
   const command = new Command('serve')
     .summary('serve a model with an OpenAI-compatible API')
-    .description('Serves a model with an OpenAI-compatible API, until SIGINT (Ctrl-C) or SIGTERM.')
+    .description(
+      'Serves a model with an OpenAI-compatible API, until SIGINT (Ctrl-C) or SIGTERM; SIGUSR2 replaces the process.',
+    )
     .optionsGroup('Server:')
     .option('--host <address>', 'address to listen on; 0.0.0.0 for all networks', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 for any free one', parsePort, 8000)
@@ -50,6 +59,11 @@ export function serveCommand(): Command {
         .choices(['debug', 'info', 'warn', 'error', 'silent'] satisfies LogLevel[])
         .default('info'),
     )
+    .option('--shutdown-timeout <s>', 'longest to wait for running answers when shutting down', parseSeconds, 30)
+    .option('--drain-delay <s>', 'how long new requests are still taken after readiness went off', parseSeconds, 0)
+    .option('--reuse-port', 'let several servers listen on one port (SO_REUSEPORT; Node.js 22.12 or newer)')
+    .option('--pid-file <path>', 'file that says which process serves')
+    .option('--stream-resume-window <s>', 'for how long a lost stream can be taken up again (0: not)', parseSeconds, 0)
     .optionsGroup('Model and engine:')
     .addHelpText('after', HELP)
     .action(serve);
@@ -57,31 +71,54 @@ export function serveCommand(): Command {
 }
 
 async function serve(model: string | undefined, flags: ServeFlags): Promise<void> {
+  const predecessor = findPredecessor();
+  const sockets = inheritedSockets(process.env);
+  if (flags.reusePort) checkReusePort();
+  const logger = createLogger({ level: flags.logLevel });
   const server = createServer({
     ...servingOptionsOf(model, flags),
     apiKeys: flags.apiKey,
     allowedOrigins: flags.allowedOrigins,
     maxBodyBytes: flags.maxBodyBytes,
-    logger: createLogger({ level: flags.logLevel }),
+    streamResumeWindow: flags.streamResumeWindow,
+    logger,
   });
-  const { url } = await listen(server, flags);
+  // Where others may listen meanwhile, and those who connect can wait, an answer that it is still loading helps nobody.
+  const listensLater = predecessor !== undefined || sockets.length > 0 || flags.reusePort === true;
+  const early = listensLater ? undefined : await listen(server, flags);
+  let removePidFile = flags.pidFile === undefined || listensLater ? () => {} : await pidFile(server, flags.pidFile);
 
   let stopping = false;
+  let leave = (_error: unknown): void => {};
   const stopped = new Promise<void>((resolve, reject) => {
-    const stop = (graceMs: number) => server.close(graceMs).then(resolve, reject);
+    leave = reject;
+    const stop = (seconds: number, options = {}) => {
+      stopping = true;
+      upgrade.giveUp();
+      server.close(seconds * 1000, options).then(resolve, reject);
+    };
+    const upgrade = onUpgradeSignal(server, logger, () => stop(flags.shutdownTimeout, { handedOver: true }));
     onShutdownSignal({
       gently() {
-        stopping = true;
         process.stderr.write('Shutting down: running answers may end; another signal does not wait for them.\n');
-        stop(GRACE_MS);
+        stop(flags.shutdownTimeout, { delayMs: flags.drainDelay * 1000 });
       },
       now: () => stop(0),
     });
   });
+  // Until it is waited for below.
+  stopped.catch(() => {});
+  predecessor?.onLost(() => {
+    stopping = true;
+    server.close(0).finally(() => leave(new CliError('the process to take over from has ended')));
+  });
 
-  process.stderr.write(`Listening on ${url} (not ready yet: the model is loading)\n`);
+  if (early) process.stderr.write(`Listening on ${early.url} (not ready yet: the model is loading)\n`);
   try {
     await showLoading(server.serving);
+    const { url } = early ?? (await listenLater(server, flags, sockets, predecessor));
+    if (listensLater && flags.pidFile !== undefined) removePidFile = await pidFile(server, flags.pidFile);
+    predecessor?.dismiss();
     const [served] = server.serving.models();
     const needsApiKey = flags.apiKey !== undefined;
     const { id: modelName, info } = served!;
@@ -91,15 +128,37 @@ async function serve(model: string | undefined, flags: ServeFlags): Promise<void
   } catch (error) {
     if (!stopping) {
       await server.close(0);
+      removePidFile();
       throw error;
     }
   }
-  await stopped;
+  await stopped.finally(() => removePidFile());
 }
 
-async function listen(server: QuireServer, { host, port }: ServeFlags): Promise<RunningServer> {
+async function pidFile(server: QuireServer, path: string): Promise<() => void> {
   try {
-    return await server.listen({ host, port });
+    return writePidFile(path);
+  } catch (error) {
+    await server.close(0);
+    throw error;
+  }
+}
+
+/** Listens on what others have opened: systemd, the process before this one, or other servers on the same port. */
+async function listenLater(
+  server: QuireServer,
+  flags: ServeFlags,
+  sockets: readonly { fd: number }[],
+  predecessor: Predecessor | undefined,
+): Promise<RunningServer> {
+  if (predecessor !== undefined) await predecessor.takeSockets((socket) => server.listen({ socket }));
+  else for (const socket of sockets) await server.listen({ socket });
+  return server.listening()[0] ?? listen(server, flags);
+}
+
+async function listen(server: QuireServer, { host, port, reusePort }: ServeFlags): Promise<RunningServer> {
+  try {
+    return await server.listen({ host, port, reusePort });
   } catch (error) {
     await server.close(0);
     switch ((error as NodeJS.ErrnoException).code) {

@@ -1,8 +1,10 @@
 /** Time within which the same signal again is an echo of the first, in milliseconds. */
 const ECHO_MS = 500;
 
+const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 /**
- * Calls back on SIGINT and SIGTERM: `gently` on the first, `now` on the next.
+ * Calls back on SIGINT, SIGTERM and SIGHUP (the terminal was closed): `gently` on the first, `now` on the next.
  *
  * Ctrl-C under `npm start` arrives twice, from the terminal and passed on by npm: the same signal again at once is not
  * a user who has lost patience.
@@ -19,6 +21,8 @@ export function onShutdownSignal(handlers: { gently(): void; now(): void }): () 
       handlers.now();
     }
   };
-  process.on('SIGINT', listener).on('SIGTERM', listener);
-  return () => process.off('SIGINT', listener).off('SIGTERM', listener);
+  for (const signal of SIGNALS) process.on(signal, listener);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, listener);
+  };
 }

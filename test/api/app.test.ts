@@ -239,6 +239,7 @@ describe('the OpenAPI document', () => {
     );
     expect(answers.sort()).toEqual([
       'delete /v1/responses/{response_id} 200 401 404',
+      'delete /v1/streams/{id} 204 401 404 410',
       'get /api/ps 200 401',
       'get /api/tags 200 401',
       'get /api/version 200 401',
@@ -254,6 +255,7 @@ describe('the OpenAPI document', () => {
       'get /v1/models/{model} 200 401 404 503',
       'get /v1/responses/{response_id} 200 400 401 404',
       'get /v1/responses/{response_id}/input_items 200 400 401 404',
+      'get /v1/streams/{id} 200 204 400 401 404 410',
       'get /v2 200 401',
       'get /v2/health/live 200',
       'get /v2/health/ready 200 503',

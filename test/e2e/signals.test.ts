@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isAlive, type QuireProcess, startQuire } from '../support/quire-process.js';
 import { randomModelPath } from '../support/random-model.js';
 
@@ -19,9 +19,9 @@ afterEach(() => {
 });
 
 /** A server that takes requests, its address, and all its processes. */
-async function serve(options: Parameters<typeof startQuire>[1] & { throughNpm?: boolean } = {}) {
-  const { throughNpm, ...rest } = options;
-  const args = [...(throughNpm ? [] : ['serve']), ...serveArgs()];
+async function serve(options: Parameters<typeof startQuire>[1] & { throughNpm?: boolean; flags?: string[] } = {}) {
+  const { throughNpm, flags = [], ...rest } = options;
+  const args = [...(throughNpm ? [] : ['serve']), ...serveArgs(), ...flags];
   const quire = startQuire(args, throughNpm ? { ...rest, command: NPM_START } : rest);
   started.push(quire);
   const url = (await quire.seen(/ready at (http:\S+)/))[1]!;
@@ -100,12 +100,71 @@ it('a second signal does not wait for running streams', async () => {
   expect(pids.filter(isAlive)).toEqual([]);
 });
 
-it('new connections are refused while running streams end', async () => {
+it('while running streams end, probes and new requests are told so', async () => {
   const { quire, url } = await serve();
   const stream = await startStream(url, 200);
   quire.child.kill('SIGTERM');
   await quire.seen(/shutting down/i);
-  await expect(fetch(`${url}/health/live`, { headers: { connection: 'close' } })).rejects.toThrow();
+  expect((await fetch(`${url}/health/live`)).status).toBe(200);
+  for (const path of ['/health', '/health/ready', '/ping', '/v2/health/ready']) {
+    expect([path, (await fetch(url + path)).status]).toEqual([path, 503]);
+  }
+  const refused = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ prompt: 'a' }),
+  });
+  expect(refused.status).toBe(503);
+  expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
+  expect(refused.headers.get('connection')).toBe('close');
+  expect(await refused.json()).toEqual({
+    error: {
+      message: expect.stringContaining('shutting down'),
+      type: 'server_error',
+      param: null,
+      code: expect.anything(),
+    },
+  });
   expect(await stream.end()).toBe('done');
   expect((await quire.ended).code).toBe(0);
+});
+
+it('a stream that does not end in time ends with an error event, and a whole answer with 503', async () => {
+  const { quire, url, pids } = await serve({ flags: ['--shutdown-timeout', '0.2'] });
+  const ask = (stream: boolean) =>
+    fetch(`${url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'a', max_tokens: 8000, ignore_eos: true, stream }),
+    });
+  const whole = ask(false);
+  const streamed = await ask(true);
+  quire.child.kill('SIGTERM');
+  // A broken chunk would make reading it fail.
+  const last = (await streamed.text()).trimEnd().split('\n\n').at(-1)!;
+  expect(JSON.parse(last.replace(/^data: /, ''))).toMatchObject({
+    error: { message: expect.stringContaining('shutting down') },
+  });
+  expect((await whole).status).toBe(503);
+  expect(await quire.ended).toEqual({ code: 0, signal: null });
+  expect(pids.filter(isAlive)).toEqual([]);
+});
+
+it.runIf(process.platform === 'linux')('a killed server takes its engine along, even one that hangs', async () => {
+  const { quire, url, pids } = await serve();
+  await startStream(url, 8000);
+  const engine = quire.enginePid()!;
+  process.kill(engine, 'SIGSTOP');
+  quire.child.kill('SIGKILL');
+  await quire.ended;
+  await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 5000);
+});
+
+it('a closed terminal ends the server as SIGTERM does', async () => {
+  const { quire, url, pids } = await serve();
+  const stream = await startStream(url, 200);
+  quire.child.kill('SIGHUP');
+  expect(await stream.end()).toBe('done');
+  expect(await quire.ended).toEqual({ code: 0, signal: null });
+  expect(pids.filter(isAlive)).toEqual([]);
 });

@@ -24,14 +24,20 @@ export interface QuireProcess {
 /** Runs `quire` as users do: `bin/quire.js` itself, or whatever `command` says, from the repository's root. */
 export function startQuire(
   args: readonly string[],
-  options: { command?: readonly string[]; input?: string; env?: NodeJS.ProcessEnv; detached?: boolean } = {},
+  options: {
+    command?: readonly string[];
+    input?: string;
+    env?: NodeJS.ProcessEnv;
+    detached?: boolean;
+    fds?: readonly number[];
+  } = {},
 ): QuireProcess {
   const [command, ...first] = options.command ?? [process.execPath, 'bin/quire.js'];
   const child = spawn(command!, [...first, ...args], {
     cwd: repositoryRoot,
     env: { ...process.env, ...options.env },
     detached: options.detached ?? false,
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe', ...(options.fds ?? [])],
   });
   child.stdin!.end(options.input ?? '');
   const output = { stdout: '', stderr: '' };

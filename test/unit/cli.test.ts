@@ -1,9 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type BannerFacts, banner } from '../../src/cli/banner.js';
 import { CliError, describeError } from '../../src/cli/cli-error.js';
 import { parseNumber, parsePort } from '../../src/cli/flags.js';
 import { formatBytes } from '../../src/cli/format.js';
+import { inheritedSockets } from '../../src/cli/inherited-sockets.js';
+import { writePidFile } from '../../src/cli/pid-file.js';
+import { checkReusePort } from '../../src/cli/reuse-port.js';
 import { serveCommand } from '../../src/cli/serve.js';
 
 const facts: BannerFacts = {
@@ -94,6 +99,45 @@ describe('flag values', () => {
   it('are ports only from 0 to 65535', () => {
     expect([parsePort('0'), parsePort('65535')]).toEqual([0, 65535]);
     for (const bad of ['-1', '65536', '80.5', 'http']) expect(() => parsePort(bad)).toThrow();
+  });
+});
+
+describe('sockets of systemd', () => {
+  it('are those that are meant for this process, and are not passed on', () => {
+    const environment = { LISTEN_PID: '42', LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:b', PATH: '/bin' };
+    expect(inheritedSockets({ ...environment }, 41)).toEqual([]);
+    expect(inheritedSockets(environment, 42)).toEqual([{ fd: 3 }, { fd: 4 }]);
+    expect(environment).toEqual({ PATH: '/bin' });
+    expect(() => inheritedSockets({ LISTEN_PID: '42', LISTEN_FDS: 'x' }, 42)).toThrow('LISTEN_FDS is x');
+  });
+});
+
+describe('--reuse-port', () => {
+  it('is for the versions of Node.js that know it', () => {
+    for (const version of ['22.12.0', '23.1.0', '24.0.0']) checkReusePort(version);
+    for (const version of ['20.19.0', '22.11.9', '23.0.0'])
+      expect(() => checkReusePort(version)).toThrow('needs Node.js');
+  });
+});
+
+describe('a pid file', () => {
+  it('is removed by the process that it names, and by no other', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'quire-pid-'));
+    try {
+      const path = join(folder, 'pid');
+      const remove = writePidFile(path);
+      expect(readdirSync(folder)).toEqual(['pid']);
+      expect(readFileSync(path, 'utf8')).toBe(`${process.pid}\n`);
+      writeFileSync(path, '1\n');
+      remove();
+      expect(readFileSync(path, 'utf8')).toBe('1\n');
+      const again = writePidFile(path);
+      again();
+      expect(readdirSync(folder)).toEqual([]);
+      expect(() => writePidFile(join(folder, 'no', 'pid'))).toThrow('--pid-file');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

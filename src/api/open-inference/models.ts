@@ -1,5 +1,6 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ApiContext } from '../context.js';
+import { ClosingError, readinessOf } from '../drain.js';
 import { openInferenceErrors } from './schemas.js';
 
 /** A server has one version of each of its models. */
@@ -99,15 +100,17 @@ const modelReadyRoute = createRoute({
 });
 
 /** Liveness and readiness. */
-export function readiness({ serving }: ApiContext): OpenAPIHono {
+export function readiness(context: ApiContext): OpenAPIHono {
   const app = new OpenAPIHono();
   app.openapi(liveRoute, (c) => c.json({ live: true as const }, 200));
   app.openapi(readyRoute, (c) => {
-    const ready = serving.state().state === 'ready';
+    const ready = readinessOf(context).state === 'ready';
     return c.json({ ready }, ready ? 200 : 503);
   });
-  app.openapi(modelReadyRoute, (c) =>
-    c.json({ name: serving.resolveModel(c.req.param('model')).id, ready: true as const }, 200),
-  );
+  app.openapi(modelReadyRoute, (c) => {
+    const { id } = context.serving.resolveModel(c.req.param('model'));
+    if (readinessOf(context).state === 'closing') throw new ClosingError();
+    return c.json({ name: id, ready: true as const }, 200);
+  });
   return app;
 }

@@ -11,6 +11,7 @@ import {
 } from '../../serving/index.js';
 import type { ApiContext } from '../context.js';
 import { merge } from '../merge.js';
+import type { StreamStore } from '../stream-store.js';
 
 /** The end of a choice that has been answered; other reasons become errors. */
 export type ChoiceEnd = GenerationFinish & { reason: 'stop' | 'length' | 'tool_calls' };
@@ -27,6 +28,8 @@ export interface Submission {
    * @throws EngineUnavailableError when it says that a choice cannot be finished.
    */
   take(event: GenerationEvent): GenerationDelta | ChoiceEnd;
+  /** Lets it outlive its client: where streams are kept, for those who come back. Undefined elsewhere. */
+  readonly keep?: { streams: StreamStore; stayOn(): void };
   /** To be called once when nobody reads events any more; aborts what still runs. */
   end(): void;
   /** Sums over all prompts: running totals, final once `events` has ended. */
@@ -44,26 +47,33 @@ export interface Submission {
  * @throws RequestError and its kinds, EngineUnavailableError
  */
 export async function submit(
-  { serving, metrics }: ApiContext,
+  { serving, metrics, drain, streams }: ApiContext,
   requests: readonly GenerationRequest[],
   n: number,
   signal: AbortSignal,
 ): Promise<Submission> {
+  const client = streams && detachable(signal);
   const choices = requests.length * n;
-  const timer = metrics.startRequest(choices);
   const generations: Generation[] = [];
   const abort = (): void => {
     for (const generation of generations) generation.abort();
   };
+  const leave = drain.begin(abort);
+  const timer = metrics.startRequest(choices);
   try {
-    for (const request of requests) generations.push(await serving.generate(request, signal));
+    for (const request of requests) {
+      generations.push(await serving.generate(request, client?.signal ?? signal));
+      drain.checkEnded();
+    }
   } catch (error) {
     abort();
+    leave();
     throw error;
   }
   return {
     model: (generations[0] as Generation).model,
     choices,
+    keep: streams && client && { streams, stayOn: client.detach },
     events: allEvents(generations, n),
     take(event) {
       if (event.type === 'delta') {
@@ -72,9 +82,11 @@ export async function submit(
       }
       timer.finish(event.reason);
       if (isAnswered(event)) return event;
+      drain.checkEnded();
       throw new EngineUnavailableError('The engine stopped before the answer was complete. Send the request again.');
     },
     end() {
+      leave();
       timer.end();
       abort();
     },
@@ -82,6 +94,15 @@ export async function submit(
     promptTokenIds: () => generations.map((generation) => generation.promptTokenIds),
     promptLogprobs: () => generations.map((generation) => generation.promptLogprobs()),
   };
+}
+
+/** A signal that fires with another one until it is detached from it. */
+function detachable(signal: AbortSignal): { signal: AbortSignal; detach(): void } {
+  const own = new AbortController();
+  const abort = (): void => own.abort(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort);
+  return { signal: own.signal, detach: () => signal.removeEventListener('abort', abort) };
 }
 
 function allEvents(generations: readonly Generation[], n: number): AsyncIterable<GenerationEvent> {
