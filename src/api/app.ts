@@ -2,11 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { cors } from 'hono/cors';
-import { requestId } from 'hono/request-id';
 import type { Serving } from '../serving/index.js';
 import { createLogger, createMetrics, type Logger } from '../telemetry/index.js';
+import { createKeyRing, isolateClients, type KeyRing, limitDepth, requestId, requireKey } from './access/index.js';
 import { accessLog } from './access-log.js';
-import { requireApiKey } from './api-key.js';
 import { limitBody } from './body-limit.js';
 import type { ApiContext } from './context.js';
 import { docs } from './docs.js';
@@ -29,7 +28,11 @@ import { TOKEN_PATHS, tokens } from './tokens/tokens.js';
 
 export interface AppOptions {
   /** Keys that clients must present one of, except to probe health and metrics; default: none is asked for. */
-  apiKeys?: readonly string[];
+  apiKeys?: readonly string[] | undefined;
+  /** In place of `apiKeys`: keys with scopes, which may change. */
+  keyRing?: KeyRing;
+  /** Let requests with different keys share what they begin with in the KV cache; default false: see SECURITY.md. */
+  sharePrefixesBetweenKeys?: boolean | undefined;
   /** Web pages of these origins (`*`: all) may call the API; default: none. */
   allowedOrigins?: readonly string[];
   /** Largest request body, default 32 MiB. */
@@ -59,18 +62,31 @@ const DEFAULT_MAX_BODY_BYTES = 32 * 2 ** 20;
  * ```
  */
 export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHono {
-  const { apiKeys = [], allowedOrigins = [], maxBodyBytes = DEFAULT_MAX_BODY_BYTES } = options;
+  const { allowedOrigins = [], maxBodyBytes = DEFAULT_MAX_BODY_BYTES } = options;
+  const keys = options.keyRing ?? createKeyRing({ keys: options.apiKeys });
   const logger = options.logger ?? createLogger();
   const engineMetrics = createMetrics(
     () => serving.stats(),
     () => serving.models()[0]?.info,
   );
+  const isolates = keys.required && options.sharePrefixesBetweenKeys !== true;
   const { drain = createDrain() } = options;
-  const context: ApiContext = { serving, logger, metrics: engineMetrics, drain, streams: keptStreams(options) };
+  const context: ApiContext = {
+    serving: isolates ? isolateClients(serving) : serving,
+    logger,
+    metrics: engineMetrics,
+    drain,
+    streams: keptStreams(options),
+  };
 
   const app = new OpenAPIHono({ defaultHook: refuseInvalid });
-  app.use(requestId());
+  app.use(requestId);
   app.use(accessLog(logger));
+  app.use(async (c, next) => {
+    // What a model or a client has said is never to be taken for a page or a script.
+    c.header('X-Content-Type-Options', 'nosniff');
+    await next();
+  });
   if (allowedOrigins.length > 0) {
     app.use(
       cors({ origin: allowedOrigins.includes('*') ? '*' : [...allowedOrigins], exposeHeaders: ['X-Request-Id'] }),
@@ -80,9 +96,13 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
   for (const { routes, probes, toError } of protocols) {
     for (const { path } of [...routes.routes, ...(probes?.routes ?? [])]) app.use(path, answerErrorsAs(toError));
   }
-  const guards = [...(apiKeys.length > 0 ? [requireApiKey(apiKeys)] : []), limitBody(maxBodyBytes)];
+  const guards = [...(keys.required ? [requireKey(keys, 'inference')] : []), limitBody(maxBodyBytes), limitDepth];
   for (const path of ['/v1/*', ...TOKEN_PATHS, ...SCORING_PATHS]) app.use(path, ...guards);
-  for (const { path, method } of protocols.flatMap(({ routes }) => routes.routes)) {
+  // A route is listed once for each of its handlers.
+  const guarded = new Map(
+    protocols.flatMap(({ routes }) => routes.routes.map((one) => [`${one.method} ${one.path}`, one])),
+  );
+  for (const { path, method } of guarded.values()) {
     if (!path.startsWith('/v1/')) app.on(method, [path], ...guards);
   }
 
@@ -99,6 +119,8 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
     if (probes) app.route('/', probes);
   }
   app.route('/', health(context));
+  // Scrapers that know no keys go on working until there is a key for them.
+  app.use('/metrics', requireKey(keys, 'metrics', { unlessNobodyHasIt: true }));
   app.route('/', metrics(context));
   app.get('/', (c) =>
     c.json({

@@ -15,6 +15,8 @@ export function limitBody(maxBytes: number) {
   };
   const counted = bodyLimit({ maxSize: maxBytes, onError: refuse });
   return createMiddleware(async (c, next) => {
+    // Where the guards of two routes match, the body has been counted and read by now.
+    if (c.req.bodyCache.text !== undefined) return await next();
     const length = c.req.header('Content-Length');
     if (length === undefined || c.req.header('Transfer-Encoding') !== undefined) {
       c.req.raw = plainRequest(c.req.raw);

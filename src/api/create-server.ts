@@ -1,12 +1,18 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { createServing, type LoadingServing, type ServingOptionsInput } from '../serving/index.js';
 import { createLogger } from '../telemetry/index.js';
+import { createKeyRing } from './access/index.js';
+import { createAdminApp } from './admin/admin.js';
 import { type AppOptions, createApp } from './app.js';
 import { createDrain } from './drain.js';
 import { type ListenOptions, listen, type RunningServer } from './server.js';
 import { createShutdown, type ShutdownOptions } from './shutdown.js';
 
-export type ServerOptions = ServingOptionsInput & Omit<AppOptions, 'drain'>;
+export type ServerOptions = ServingOptionsInput &
+  Omit<AppOptions, 'drain' | 'keyRing'> & {
+    /** File of hashed API keys, as `quire keys create` writes it; read again when it changes. */
+    apiKeysFile?: string | undefined;
+  };
 
 export interface QuireServer {
   /** The Hono app, to mount in another one or to call directly. */
@@ -14,8 +20,12 @@ export interface QuireServer {
   serving: LoadingServing;
   /** Serves the app over HTTP, also while the model is still loading. */
   listen(options?: ListenOptions): Promise<RunningServer>;
-  /** What listens now. */
+  /** What listens now for clients. */
   listening(): readonly RunningServer[];
+  /** Serves `/admin/…` over HTTP, to this machine alone. */
+  listenAdmin(options?: Pick<ListenOptions, 'port'>): Promise<RunningServer>;
+  /** Reads API keys and certificates again; what is broken is logged and stays what it was. */
+  reload(): void;
   /**
    * Shuts everything down: probes say so at once, running answers may end for up to `graceMs` (default 10 s), the rest are
    * ended with an error, and then the engine. A second call with a shorter time is obeyed.
@@ -26,7 +36,7 @@ export interface QuireServer {
 /**
  * A whole server in this process: starts to load the model and returns at once.
  *
- * @throws ServingOptionsError
+ * @throws ServingOptionsError, KeyFileError
  * @example
  * ```ts
  * const server = createServer({ model: 'model.gguf', maxNumSeqs: 32 });
@@ -37,26 +47,61 @@ export interface QuireServer {
 export function createServer(options: ServerOptions = {}): QuireServer {
   const {
     apiKeys,
+    apiKeysFile,
+    sharePrefixesBetweenKeys,
     allowedOrigins,
     maxBodyBytes,
     streamResumeWindow,
     logger = createLogger(),
     ...servingOptions
   } = options;
+  const keyRing = createKeyRing({ keys: apiKeys, file: apiKeysFile, logger });
   const serving = createServing(servingOptions, { onLog: (level, message) => logger[level](message) });
   const drain = createDrain();
-  const app = createApp(serving, { apiKeys, allowedOrigins, maxBodyBytes, streamResumeWindow, logger, drain });
+  const access = { keyRing, sharePrefixesBetweenKeys, allowedOrigins, maxBodyBytes };
+  const app = createApp(serving, { ...access, streamResumeWindow, logger, drain });
   const listening: RunningServer[] = [];
-  const close = createShutdown({ serving, drain, listening });
+  const adminListening: RunningServer[] = [];
+  const connections = (): number => listening.reduce((sum, running) => sum + running.connections(), 0);
+  const adminApp = createAdminApp({ serving, keys: keyRing, logger, connections });
+  const shutDown = createShutdown({ serving, drain, listening });
+
+  async function closeAdmin(): Promise<void> {
+    await Promise.all(adminListening.map((running) => running.close(0)));
+  }
+
+  function tryTo(reload: () => void): void {
+    try {
+      reload();
+    } catch (error) {
+      logger.error({ err: error }, 'not read again: it stays what it was');
+    }
+  }
+
   return {
     app,
     serving,
     async listen(listenOptions) {
-      const running = await listen(app, listenOptions);
+      const running = await listen(app, { logger, ...listenOptions });
       listening.push(running);
       return running;
     },
     listening: () => listening,
-    close,
+    async listenAdmin({ port = 0 } = {}) {
+      const running = await listen(adminApp, { host: '127.0.0.1', port });
+      adminListening.push(running);
+      return running;
+    },
+    reload() {
+      tryTo(keyRing.reload);
+      for (const running of listening) tryTo(running.reloadCertificate);
+    },
+    async close(graceMs, closeOptions) {
+      // Another process is waiting for the port.
+      if (closeOptions?.handedOver) await closeAdmin();
+      await shutDown(graceMs, closeOptions);
+      keyRing.close();
+      await closeAdmin();
+    },
   };
 }

@@ -1,8 +1,13 @@
-import type { Server, ServerResponse } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { type AddressInfo, Server as SocketServer } from 'node:net';
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import type { Logger } from '../telemetry/index.js';
+import { watchFiles } from './access/index.js';
+import { type ConnectionLimits, limitConnections, serverOptionsOf } from './connection-limits.js';
 import { takeTextBody, writeTextBody } from './text-body.js';
+import { readTls, type TlsFiles } from './tls.js';
 
 /** What listening needs of a Hono app. */
 interface FetchApp {
@@ -18,6 +23,12 @@ export interface ListenOptions {
   socket?: { fd: number } | SocketServer;
   /** Lets several processes listen on one port (SO_REUSEPORT): needs Node.js 22.12 or 23.1. */
   reusePort?: boolean;
+  /** Serves HTTPS with this certificate, which is read again when the files change. */
+  tls?: TlsFiles | undefined;
+  /** What one connection may take; what is left out has its default. */
+  limits?: Partial<ConnectionLimits>;
+  /** Is told of certificates that were read again. */
+  logger?: Logger;
 }
 
 export interface RunningServer {
@@ -28,6 +39,13 @@ export interface RunningServer {
   socket: Server;
   /** Other processes have the socket, too. */
   isShared: boolean;
+  /** How many connections are open. */
+  connections(): number;
+  /**
+   * Reads the certificate again; connections that are open keep the old one.
+   * @throws TlsError when that is not possible; the certificate is then what it was.
+   */
+  reloadCertificate(): void;
   /** From now on clients are told not to use their connections again. */
   announceClose(): void;
   /**
@@ -47,13 +65,17 @@ export interface RunningServer {
 const DEFAULT_GRACE_MS = 10_000;
 
 /**
- * Serves an app over HTTP/1.1.
+ * Serves an app over HTTP/1.1, with or without TLS.
  *
- * @throws what Node says when it cannot listen, e.g. with code EADDRINUSE.
+ * @throws TlsError, and what Node says when it cannot listen, e.g. with code EADDRINUSE.
  */
 export async function listen(app: FetchApp, options: ListenOptions = {}): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 8000, socket, reusePort } = options;
+  const { host = '127.0.0.1', port = 8000, socket, reusePort, tls, limits, logger } = options;
+  const serverOptions = serverOptionsOf(limits);
   const server = createAdaptorServer({
+    ...(tls === undefined
+      ? { createServer, serverOptions }
+      : { createServer: createTlsServer, serverOptions: { ...serverOptions, ...readTls(tls) } }),
     async fetch(request, env) {
       const response = await app.fetch(request, env);
       const { outgoing } = env as HttpBindings;
@@ -65,6 +87,14 @@ export async function listen(app: FetchApp, options: ListenOptions = {}): Promis
     // Faster by 0.06 ms a request, but the process may be somebody else's, whose globals are not ours to replace.
     overrideGlobalObjects: false,
   }) as Server;
+  limitConnections(server, limits);
+  let connections = 0;
+  server.on('connection', (connection) => {
+    connections += 1;
+    connection.once('close', () => {
+      connections -= 1;
+    });
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(socket ?? { host, port, ...(reusePort && { reusePort }) }, () => {
@@ -94,14 +124,32 @@ export async function listen(app: FetchApp, options: ListenOptions = {}): Promis
     return stopped;
   }
 
+  function reloadCertificate(): void {
+    if (tls === undefined) return;
+    (server as TlsServer).setSecureContext(readTls(tls));
+    logger?.info({ file: tls.certFile }, 'the certificate was read again');
+  }
+
+  const files = tls === undefined ? [] : [tls.certFile, tls.keyFile, tls.caFile].filter((file) => file !== undefined);
+  const unwatch = watchFiles(files, () => {
+    try {
+      reloadCertificate();
+    } catch (error) {
+      // Between the replacements of its two files a certificate does not match its key.
+      logger?.error({ err: error }, 'the certificate has changed and cannot be used: it stays what it was');
+    }
+  });
+
   // None for a socket that is no TCP port.
   const { port: actualPort = 0, family, address } = (server.address() ?? {}) as Partial<AddressInfo>;
   const name = family === 'IPv6' ? `[${address}]` : (address ?? 'localhost');
   return {
     port: actualPort,
-    url: `http://${name}${actualPort === 0 ? '' : `:${actualPort}`}`,
+    url: `${tls === undefined ? 'http' : 'https'}://${name}${actualPort === 0 ? '' : `:${actualPort}`}`,
     socket: server,
     isShared: socket !== undefined || reusePort === true,
+    connections: () => connections,
+    reloadCertificate,
     announceClose() {
       announced = true;
       for (const response of answering) if (!response.headersSent) response.setHeader('Connection', 'close');
@@ -118,6 +166,7 @@ export async function listen(app: FetchApp, options: ListenOptions = {}): Promis
     },
     async close(graceMs = DEFAULT_GRACE_MS) {
       closing = true;
+      unwatch();
       const gone = stopListening();
       server.closeIdleConnections();
       const timer = setTimeout(() => server.closeAllConnections(), graceMs);

@@ -4,6 +4,7 @@ import { benchCommand } from './bench.js';
 import { chatCommand } from './chat.js';
 import { CliError, describeError } from './cli-error.js';
 import { doctorCommand } from './doctor.js';
+import { keysCommand } from './keys.js';
 import { pullCommand } from './pull.js';
 import { serveCommand } from './serve.js';
 import { packageVersion } from './version.js';
@@ -28,10 +29,17 @@ export async function main(args: readonly string[]): Promise<void> {
     .description('Serves large language models: many requests share one running batch and their KV cache pages.')
     .version(packageVersion(), '-V, --version')
     .addHelpText('after', HELP);
-  for (const command of [serveCommand(), chatCommand(), pullCommand(), doctorCommand(), benchCommand()]) {
+  for (const command of [
+    serveCommand(),
+    chatCommand(),
+    pullCommand(),
+    keysCommand(),
+    doctorCommand(),
+    benchCommand(),
+  ]) {
     program.addCommand(command);
   }
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands.flatMap((command) => [command, ...command.commands])]) {
     // Commander would print and exit by itself: errors of all kinds are reported below instead.
     command.exitOverride().configureOutput({ outputError: () => {} });
   }

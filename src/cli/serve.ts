@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { createServer, type QuireServer, type RunningServer } from '../api/index.js';
 import { activeFaults } from '../faults/index.js';
 import { createLogger, type LogLevel } from '../telemetry/index.js';
+import { type AccessFlags, addAccessFlags, apiKeysOf, tlsOf } from './access-flags.js';
 import { banner } from './banner.js';
 import { CliError } from './cli-error.js';
 import { parseBytes, parsePort, parseSeconds } from './flags.js';
@@ -15,10 +17,13 @@ import { findPredecessor, type Predecessor } from './successor.js';
 import { onUpgradeSignal } from './upgrade.js';
 import { packageVersion } from './version.js';
 
-interface ServeFlags extends Record<string, unknown> {
+/** How often, and how many times, a port is asked for that the process before this one is about to close. */
+const ADMIN_RETRY_MS = 200;
+const ADMIN_TRIES = 50;
+
+interface ServeFlags extends Record<string, unknown>, AccessFlags {
   host: string;
   port: number;
-  apiKey?: string[];
   allowedOrigins?: string[];
   maxBodyBytes: number;
   logLevel: LogLevel;
@@ -46,12 +51,8 @@ export function serveCommand(): Command {
     )
     .optionsGroup('Server:')
     .option('--host <address>', 'address to listen on; 0.0.0.0 for all networks', '127.0.0.1')
-    .option('--port <port>', 'port to listen on; 0 for any free one', parsePort, 8000)
-    .addOption(
-      new Option('--api-key <key>', 'key that clients must send; may be repeated')
-        .argParser((key: string, keys: string[] = []) => [...keys, key])
-        .env('QUIRE_API_KEY'),
-    )
+    .option('--port <port>', 'port to listen on; 0 for any free one', parsePort, 8000);
+  addAccessFlags(command)
     .option('--allowed-origins <origin...>', 'origins whose web pages may call the API; * for all')
     .option('--max-body-bytes <n>', 'largest request body, in bytes', parseBytes, 32 * 2 ** 20)
     .addOption(
@@ -70,14 +71,17 @@ export function serveCommand(): Command {
   return addServingFlags(command);
 }
 
-async function serve(model: string | undefined, flags: ServeFlags): Promise<void> {
+async function serve(model: string | undefined, flags: ServeFlags, command: Command): Promise<void> {
+  const apiKeys = apiKeysOf(command);
   const predecessor = findPredecessor();
   const sockets = inheritedSockets(process.env);
   if (flags.reusePort) checkReusePort();
   const logger = createLogger({ level: flags.logLevel });
   const server = createServer({
     ...servingOptionsOf(model, flags),
-    apiKeys: flags.apiKey,
+    apiKeys,
+    apiKeysFile: flags.apiKeysFile,
+    sharePrefixesBetweenKeys: flags.sharePrefixesBetweenKeys,
     allowedOrigins: flags.allowedOrigins,
     maxBodyBytes: flags.maxBodyBytes,
     streamResumeWindow: flags.streamResumeWindow,
@@ -98,7 +102,11 @@ async function serve(model: string | undefined, flags: ServeFlags): Promise<void
       server.close(seconds * 1000, options).then(resolve, reject);
     };
     const upgrade = onUpgradeSignal(server, logger, () => stop(flags.shutdownTimeout, { handedOver: true }));
+    // Without anything to read again SIGHUP means what it means to other programs: the terminal is gone.
+    const reloads = flags.apiKeysFile !== undefined || flags.sslCertfile !== undefined;
+    if (reloads) process.on('SIGHUP', () => server.reload());
     onShutdownSignal({
+      hangup: !reloads,
       gently() {
         process.stderr.write('Shutting down: running answers may end; another signal does not wait for them.\n');
         stop(flags.shutdownTimeout, { delayMs: flags.drainDelay * 1000 });
@@ -114,13 +122,15 @@ async function serve(model: string | undefined, flags: ServeFlags): Promise<void
   });
 
   if (early) process.stderr.write(`Listening on ${early.url} (not ready yet: the model is loading)\n`);
+  if (early && flags.adminPort !== undefined) await listenAdmin(server, flags.adminPort);
   try {
     await showLoading(server.serving);
     const { url } = early ?? (await listenLater(server, flags, sockets, predecessor));
     if (listensLater && flags.pidFile !== undefined) removePidFile = await pidFile(server, flags.pidFile);
     predecessor?.dismiss();
+    if (listensLater && flags.adminPort !== undefined) await listenAdminLater(server, flags.adminPort);
     const [served] = server.serving.models();
-    const needsApiKey = flags.apiKey !== undefined;
+    const needsApiKey = apiKeys !== undefined || flags.apiKeysFile !== undefined;
     const { id: modelName, info } = served!;
     const faults = activeFaults()?.text;
     const facts = { version: packageVersion(), url, modelName, info, needsApiKey, faults };
@@ -151,25 +161,69 @@ async function listenLater(
   sockets: readonly { fd: number }[],
   predecessor: Predecessor | undefined,
 ): Promise<RunningServer> {
-  if (predecessor !== undefined) await predecessor.takeSockets((socket) => server.listen({ socket }));
-  else for (const socket of sockets) await server.listen({ socket });
+  const tls = tlsOf(flags);
+  if (predecessor !== undefined) await predecessor.takeSockets((socket) => server.listen({ socket, tls }));
+  else for (const socket of sockets) await server.listen({ socket, tls });
   return server.listening()[0] ?? listen(server, flags);
 }
 
-async function listen(server: QuireServer, { host, port, reusePort }: ServeFlags): Promise<RunningServer> {
+/** Listens for clients. */
+async function listen(server: QuireServer, flags: ServeFlags): Promise<RunningServer> {
+  const { host, port, reusePort } = flags;
   try {
-    return await server.listen({ host, port, reusePort });
+    const tls = tlsOf(flags);
+    return await listenOn(host, port, '--port', () => server.listen({ host, port, reusePort, tls }));
   } catch (error) {
     await server.close(0);
+    throw error;
+  }
+}
+
+/** Listens for operators. */
+async function listenAdmin(server: QuireServer, port: number): Promise<void> {
+  try {
+    const { url } = await listenOn('127.0.0.1', port, '--admin-port', () => server.listenAdmin({ port }));
+    process.stderr.write(`For operators: ${url}/admin/status\n`);
+  } catch (error) {
+    await server.close(0);
+    throw error;
+  }
+}
+
+/** The same once the process that this one takes over from has let go of the port. */
+async function listenAdminLater(server: QuireServer, port: number): Promise<void> {
+  for (let tries = 0; tries < ADMIN_TRIES; tries++) {
+    try {
+      const { url } = await server.listenAdmin({ port });
+      process.stderr.write(`For operators: ${url}/admin/status\n`);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      await sleep(ADMIN_RETRY_MS);
+    }
+  }
+  process.stderr.write(`Port ${port} stays in use: this process has no admin port.\n`);
+}
+
+/** @throws CliError for what the flags are to blame for */
+async function listenOn(
+  host: string,
+  port: number,
+  flag: string,
+  listen: () => Promise<RunningServer>,
+): Promise<RunningServer> {
+  try {
+    return await listen();
+  } catch (error) {
     switch ((error as NodeJS.ErrnoException).code) {
       case 'EADDRINUSE':
         throw new CliError(`port ${port} on ${host} is in use`, {
-          hint: 'Stop what listens there, or choose another with --port.',
+          hint: `Stop what listens there, or choose another with ${flag}.`,
           cause: error,
         });
       case 'EACCES':
         throw new CliError(`no permission to listen on port ${port}`, {
-          hint: 'Choose a --port from 1024 on.',
+          hint: `Choose a ${flag} from 1024 on.`,
           cause: error,
         });
       case 'EADDRNOTAVAIL':

@@ -18,7 +18,7 @@ export async function embedPrompts(
   signal?: AbortSignal,
 ): Promise<Embeddings> {
   const { info } = engine;
-  const { id, prompts, pooling = info.pooling, normalize = true, priority = 0 } = request;
+  const { id, prompts, pooling = info.pooling, normalize = true, priority = 0, cacheSalt = '' } = request;
   const dimensions = checkDimensions(request.dimensions, info);
   const limit = checkTruncation(request.truncatePromptTokens, info);
   const requests = prompts.map((prompt, index): EmbedRequest => {
@@ -26,7 +26,7 @@ export async function embedPrompts(
     const { tokenIds } = encodePrompt(prompt, text, info.maxModelLen, undefined, field);
     const promptTokenIds = truncate(tokenIds, limit, text.tokenizer.vocabulary.eos);
     checkLength(promptTokenIds.length, info, field);
-    return { id: `${id}-${index}`, promptTokenIds, pooling, priority, cacheSalt: '' };
+    return { id: `${id}-${index}`, promptTokenIds, pooling, priority, cacheSalt };
   });
   const vectors = await computeAll(engine, requests, signal);
   return {

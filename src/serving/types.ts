@@ -201,6 +201,7 @@ export interface EmbeddingRequest {
   /** Leave out what prompts have beyond so many tokens; -1: what the model cannot take. */
   truncatePromptTokens?: number;
   priority?: number;
+  cacheSalt?: string;
 }
 
 export interface Embeddings {

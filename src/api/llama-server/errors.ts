@@ -9,6 +9,7 @@ const LlamaServerError = z
 
 const TYPES: Record<number, string> = {
   401: 'authentication_error',
+  403: 'permission_error',
   404: 'not_found_error',
   500: 'server_error',
   503: 'unavailable_error',

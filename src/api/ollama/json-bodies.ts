@@ -7,7 +7,7 @@ export const jsonBodies = createMiddleware(async (c, next) => {
   if (!isJson && raw.method === 'POST') {
     const headers = new Headers(raw.headers);
     headers.set('Content-Type', 'application/json');
-    c.req.raw = new Request(raw.url, { method: raw.method, headers, body: await raw.text(), signal: raw.signal });
+    c.req.raw = new Request(raw.url, { method: raw.method, headers, body: await c.req.text(), signal: raw.signal });
   }
   await next();
 });

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { ChatMessage } from '../../serving/index.js';
+import { parseJson } from '../access/index.js';
 import { boundedArray } from './bounded-array.js';
 
 /** Bounded so that messages times parts stays small; see `boundedArray`. */
@@ -86,7 +87,7 @@ function toTemplateCall({ id, function: { name, arguments: text } }: z.infer<typ
 function parseObject(text: string): Record<string, unknown> | undefined {
   if (text.trim() === '') return {};
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text);
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined;

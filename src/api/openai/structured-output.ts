@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { StructuredOutput } from '../../serving/index.js';
+import { parseJson } from '../access/index.js';
 import { boundedArray } from './bounded-array.js';
 
 /**
@@ -18,7 +19,7 @@ function orItsJson<T extends z.ZodType>(type: T) {
   return z.preprocess((value, context) => {
     if (typeof value !== 'string') return value;
     try {
-      return JSON.parse(value);
+      return parseJson(value);
     } catch {
       context.addIssue({ code: 'custom', message: 'must be an object, or the JSON of one', input: value });
       return value;

@@ -5,7 +5,12 @@ import type { ErrorAnswer } from '../protocol.js';
 
 const TgiError = z.object({ error: z.string(), error_type: z.string() }).openapi('TgiError');
 
-const TYPES: Record<number, string> = { 401: 'authentication', 500: 'generation', 503: 'overloaded' };
+const TYPES: Record<number, string> = {
+  401: 'authentication',
+  403: 'authentication',
+  500: 'generation',
+  503: 'overloaded',
+};
 
 /** TGI's shape of an error; what is wrong with a request is a 422 there. */
 export function toTgiError({ status, body }: ErrorReply): ErrorAnswer {

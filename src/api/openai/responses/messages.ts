@@ -1,4 +1,5 @@
 import { type ChatMessage, RequestError } from '../../../serving/index.js';
+import { parseJson } from '../../access/index.js';
 import type { FunctionCallItem, Item, ReasoningItem } from './item-schemas.js';
 import { textOf } from './items.js';
 
@@ -90,7 +91,7 @@ function toTemplateCall({ call_id, name, arguments: json }: FunctionCallItem): T
 function parseArguments(json: string): unknown {
   if (json.trim() === '') return {};
   try {
-    return JSON.parse(json);
+    return parseJson(json);
   } catch {
     return json;
   }

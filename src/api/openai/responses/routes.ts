@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { RequestError } from '../../../serving/index.js';
-import type { ClientVariables } from '../../api-key.js';
+import type { ClientVariables } from '../../access/index.js';
 import type { ApiContext } from '../../context.js';
 import { streamAnswer } from '../../stream.js';
 import { ApiError } from '../errors.js';
