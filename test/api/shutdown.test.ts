@@ -19,8 +19,9 @@ async function serve(options: Parameters<typeof listen>[1] = {}) {
     letEnd = resolve;
   });
   const script: Script = async function* () {
-    // TGI's events are tokens.
+    // TGI's events are tokens, and each waits for the next.
     yield delta(0, 'first', 1);
+    yield delta(0, ' second', 1);
     await mayEnd;
     yield finish(0, 'stop');
   };
