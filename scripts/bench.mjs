@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
-const NAMED = ['api', 'chaos', 'engine', 'kernel', 'misfortunes', 'peer', 'quality', 'templates'];
+const NAMED = ['api', 'chaos', 'engine', 'hostile', 'kernel', 'misfortunes', 'peer', 'quality', 'templates'];
 
 const [first, ...rest] = process.argv.slice(2);
 const named = NAMED.includes(first);

@@ -62,7 +62,7 @@ export class GrammarMaker {
    * @throws GrammarError when the form is not one, or takes too long; Error when the thread has failed
    */
   async make(form: Form, textTokens: readonly number[] = []): Promise<Grammar> {
-    const key = JSON.stringify([form, textTokens]);
+    const key = keyOf(form, textTokens);
     if (key.length > LONGEST_FORM) {
       throw new GrammarError(`it is too long: ${key.length} of at most ${LONGEST_FORM} characters`);
     }
@@ -105,7 +105,14 @@ export class GrammarMaker {
     const { request } = this.running;
     const isFirst = this.worker === undefined;
     this.worker ??= this.start();
-    this.worker.postMessage(isFirst ? { ...request, vocabulary: packVocabulary(this.vocabulary) } : request);
+    const message = isFirst ? { ...request, vocabulary: packVocabulary(this.vocabulary) } : request;
+    try {
+      this.worker.postMessage(message);
+    } catch {
+      // Copying it takes a stack as deep as the form is nested. The thread knows nothing of it, perhaps not even the words.
+      this.stop(new GrammarError('it is nested too deeply'));
+      return;
+    }
     const limit = this.timeLimitMs + (isFirst ? START_MS : 0);
     this.timer = setTimeout(() => {
       const seconds = this.timeLimitMs / 1000;
@@ -152,5 +159,14 @@ export class GrammarMaker {
     worker?.terminate();
     job?.reject(error);
     this.next();
+  }
+}
+
+/** @throws GrammarError */
+function keyOf(form: Form, textTokens: readonly number[]): string {
+  try {
+    return JSON.stringify([form, textTokens]);
+  } catch {
+    throw new GrammarError('it is nested too deeply');
   }
 }
