@@ -9,15 +9,16 @@ import { accessLog } from './access-log.js';
 import { limitBody } from './body-limit.js';
 import type { ApiContext } from './context.js';
 import { docs } from './docs.js';
-import { ClosingError, createDrain, type Drain } from './drain.js';
+import { createDrain, type Drain } from './drain.js';
 import { embeddings } from './embeddings/embeddings.js';
 import { SCORING_PATHS, scoring } from './embeddings/scoring.js';
 import { health } from './health.js';
+import { ClientLimits } from './limits/index.js';
 import { metrics } from './metrics.js';
 import { neighbours } from './neighbours.js';
 import { chatCompletions } from './openai/chat-completions.js';
 import { completions } from './openai/completions.js';
-import { ApiError, toErrorReply } from './openai/errors.js';
+import { ApiError, isFault, toErrorReply } from './openai/errors.js';
 import { models } from './openai/models.js';
 import { responses } from './openai/responses/index.js';
 import { refuseInvalid } from './openai/validation.js';
@@ -37,6 +38,12 @@ export interface AppOptions {
   allowedOrigins?: readonly string[];
   /** Largest request body, default 32 MiB. */
   maxBodyBytes?: number;
+  /** What each key may do, or all clients together where no keys are asked for; 0, the default: as much as it likes. */
+  maxConcurrentRequestsPerKey?: number;
+  /** Requests a minute. */
+  rateLimitRequests?: number;
+  /** Tokens a minute, of prompts and answers. */
+  rateLimitTokens?: number;
   /** Default: a new one at level `info`. */
   logger?: Logger;
   /** How far the server is with shutting down; default: it never does. */
@@ -71,11 +78,17 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
   );
   const isolates = keys.required && options.sharePrefixesBetweenKeys !== true;
   const { drain = createDrain() } = options;
+  const limits = new ClientLimits({
+    concurrentRequests: options.maxConcurrentRequestsPerKey ?? 0,
+    requestsPerMinute: options.rateLimitRequests ?? 0,
+    tokensPerMinute: options.rateLimitTokens ?? 0,
+  });
   const context: ApiContext = {
     serving: isolates ? isolateClients(serving) : serving,
     logger,
     metrics: engineMetrics,
     drain,
+    limits,
     streams: keptStreams(options),
   };
 
@@ -171,7 +184,7 @@ function answerError(error: Error, c: Context, logger: Logger): Response {
   const reply = toErrorReply(error);
   const { status, body } = errorFormatOf(c)?.(reply, c) ?? reply;
   // Who has left gets no answer, and that its request could not be finished is no fault to report.
-  const isFault = status >= 500 && !(error instanceof ClosingError);
-  if (isFault && !c.req.raw.signal.aborted) logger.error({ err: error, path: c.req.path }, 'a request failed');
+  if (isFault(error, { status }) && !c.req.raw.signal.aborted)
+    logger.error({ err: error, path: c.req.path }, 'a request failed');
   return c.json(body, status, reply.headers);
 }

@@ -51,6 +51,9 @@ export function createServer(options: ServerOptions = {}): QuireServer {
     sharePrefixesBetweenKeys,
     allowedOrigins,
     maxBodyBytes,
+    maxConcurrentRequestsPerKey,
+    rateLimitRequests,
+    rateLimitTokens,
     streamResumeWindow,
     logger = createLogger(),
     ...servingOptions
@@ -59,7 +62,8 @@ export function createServer(options: ServerOptions = {}): QuireServer {
   const serving = createServing(servingOptions, { onLog: (level, message) => logger[level](message) });
   const drain = createDrain();
   const access = { keyRing, sharePrefixesBetweenKeys, allowedOrigins, maxBodyBytes };
-  const app = createApp(serving, { ...access, streamResumeWindow, logger, drain });
+  const limits = { maxConcurrentRequestsPerKey, rateLimitRequests, rateLimitTokens };
+  const app = createApp(serving, { ...access, ...limits, streamResumeWindow, logger, drain });
   const listening: RunningServer[] = [];
   const adminListening: RunningServer[] = [];
   const connections = (): number => listening.reduce((sum, running) => sum + running.connections(), 0);

@@ -1,8 +1,7 @@
 import type { Context } from 'hono';
 import type { GenerationDelta } from '../serving/index.js';
 import type { Logger } from '../telemetry/index.js';
-import { ClosingError } from './drain.js';
-import { type ErrorReply, toErrorReply } from './openai/errors.js';
+import { type ErrorReply, isFault, toErrorReply } from './openai/errors.js';
 import type { ChoiceEnd, Submission } from './openai/submission.js';
 import { type TextSource, textBody } from './text-body.js';
 
@@ -60,8 +59,7 @@ export async function streamAnswer(
       end();
       if (!begun) throw error;
       const reply = toErrorReply(error);
-      if (reply.status >= 500 && !(error instanceof ClosingError))
-        logger.error({ err: error }, 'a stream ended with an error');
+      if (isFault(error, reply)) logger.error({ err: error }, 'a stream ended with an error');
       return format.error(reply);
     }
   }

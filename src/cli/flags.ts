@@ -30,6 +30,13 @@ export function parseSeconds(value: string): number {
   return seconds;
 }
 
+/** @throws {InvalidArgumentError} for anything but a whole number from 0 */
+export function parseCount(value: string): number {
+  const count = numberOf(value);
+  if (!Number.isSafeInteger(count) || count < 0) throw new InvalidArgumentError('It must be a whole number from 0.');
+  return count;
+}
+
 /** NaN for anything but a number; unlike `Number`, also for nothing at all. */
 function numberOf(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);

@@ -6,7 +6,7 @@ import { createLogger, type LogLevel } from '../telemetry/index.js';
 import { type AccessFlags, addAccessFlags, apiKeysOf, tlsOf } from './access-flags.js';
 import { banner } from './banner.js';
 import { CliError } from './cli-error.js';
-import { parseBytes, parsePort, parseSeconds } from './flags.js';
+import { parseBytes, parseCount, parsePort, parseSeconds } from './flags.js';
 import { inheritedSockets } from './inherited-sockets.js';
 import { showLoading } from './loading.js';
 import { writePidFile } from './pid-file.js';
@@ -26,6 +26,9 @@ interface ServeFlags extends Record<string, unknown>, AccessFlags {
   port: number;
   allowedOrigins?: string[];
   maxBodyBytes: number;
+  maxConcurrentRequestsPerKey?: number;
+  rateLimitRequests?: number;
+  rateLimitTokens?: number;
   logLevel: LogLevel;
   shutdownTimeout: number;
   drainDelay: number;
@@ -55,6 +58,17 @@ export function serveCommand(): Command {
   addAccessFlags(command)
     .option('--allowed-origins <origin...>', 'origins whose web pages may call the API; * for all')
     .option('--max-body-bytes <n>', 'largest request body, in bytes', parseBytes, 32 * 2 ** 20)
+    .option(
+      '--max-concurrent-requests-per-key <n>',
+      'most requests of one key at the same time (0: no limit)',
+      parseCount,
+    )
+    .option('--rate-limit-requests <n>', 'most requests of one key in a minute (0: no limit)', parseCount)
+    .option(
+      '--rate-limit-tokens <n>',
+      'most tokens of one key in a minute, of prompts and answers (0: no limit)',
+      parseCount,
+    )
     .addOption(
       new Option('--log-level <level>', 'what to log on standard error')
         .choices(['debug', 'info', 'warn', 'error', 'silent'] satisfies LogLevel[])
@@ -84,6 +98,9 @@ async function serve(model: string | undefined, flags: ServeFlags, command: Comm
     sharePrefixesBetweenKeys: flags.sharePrefixesBetweenKeys,
     allowedOrigins: flags.allowedOrigins,
     maxBodyBytes: flags.maxBodyBytes,
+    maxConcurrentRequestsPerKey: flags.maxConcurrentRequestsPerKey,
+    rateLimitRequests: flags.rateLimitRequests,
+    rateLimitTokens: flags.rateLimitTokens,
     streamResumeWindow: flags.streamResumeWindow,
     logger,
   });

@@ -19,6 +19,8 @@ const PLACEHOLDERS: Record<string, string> = {
   batchInvariant: '<when>',
   requantize: '<type>',
   engineTimeout: '<s>',
+  maxQueueTime: '<s>',
+  requestTimeout: '<s>',
 };
 
 /** Adds `[model]`, `--model` and a flag for everything else that can be set about serving a model. */

@@ -106,14 +106,14 @@ export class Engine {
   }
 
   private enqueue(request: EngineRequest): void {
-    const { id, promptTokenIds, n, priority, cacheSalt, sampling, resume } = request;
+    const { id, promptTokenIds, n, priority, tenant, cacheSalt, sampling, resume } = request;
     const { maxTokens } = sampling;
     // Of what is resumed, the client has been told.
     const promptLogprobs = resume === null ? request.promptLogprobs : null;
     const computesAll = promptLogprobs !== null;
     const isAdmitted = this.admit(id, () => {
       if (maxTokens < 1) throw new AdmissionError(`max_tokens must be at least 1, got ${maxTokens}`);
-      const wanted = { id, promptTokenIds, maxTokens, n, priority, cacheSalt, computesAll };
+      const wanted = { id, promptTokenIds, maxTokens, n, priority, tenant, cacheSalt, computesAll };
       const sequences = this.scheduler.add(resume === null ? wanted : { ...wanted, resume });
       if (resume !== null) for (const sequence of sequences) this.remember(sequence, request);
     });
@@ -127,10 +127,10 @@ export class Engine {
   }
 
   /** Queues a prompt to be embedded; one that can never be is answered with a `rejected` event. */
-  embed({ id, promptTokenIds, pooling, priority, cacheSalt }: EmbedRequest): void {
+  embed({ id, promptTokenIds, pooling, priority, tenant, cacheSalt }: EmbedRequest): void {
     const computesAll = pooling === 'mean';
     const isAdmitted = this.admit(id, () =>
-      this.scheduler.add({ id, promptTokenIds, maxTokens: 0, n: 1, priority, cacheSalt, computesAll }),
+      this.scheduler.add({ id, promptTokenIds, maxTokens: 0, n: 1, priority, tenant, cacheSalt, computesAll }),
     );
     if (isAdmitted) this.readers.set(id, createPooler(pooling, promptTokenIds.length));
   }

@@ -75,8 +75,10 @@ export interface EngineRequest {
   sampling: SamplingParams;
   /** Number of choices, each with its own index from 0. */
   n: number;
-  /** Lower runs earlier; ties go by arrival. */
+  /** Lower runs earlier; ties go by what the tenant was served, then by arrival. */
   priority: number;
+  /** On whose behalf it runs; '' for nobody in particular. Tenants share the engine evenly. */
+  tenant: string;
   /** Prefix-cache blocks are shared only between requests with the same salt. */
   cacheSalt: string;
   /** null: none; k ≥ 0: log-probabilities of the prompt's tokens, and of the k likeliest in the place of each. */
@@ -110,6 +112,7 @@ export interface EmbedRequest {
   pooling: Pooling;
   /** As of an {@link EngineRequest}. */
   priority: number;
+  tenant: string;
   cacheSalt: string;
 }
 

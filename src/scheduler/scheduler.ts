@@ -1,10 +1,11 @@
 import { type BlockCopy, type BlockJournal, type BlockTable, KVCache } from '../kvcache/index.js';
 import { type BatchingPolicy, type BatchingPolicyName, createBatchingPolicy } from './batching-policy.js';
+import { FairQueue } from './fair-queue.js';
+import { holdings, isShared, OUTPUT_WEIGHT, takingTurns } from './fair-share.js';
 import { PrefillBudget } from './prefill-budget.js';
 import { compareSequences, forkSequence, isDecoding, remainingTokens, type Sequence } from './sequence.js';
 import { addChunk, StepTimeModel, type StepWork } from './step-time-model.js';
 import { TokenList } from './token-list.js';
-import { WaitingQueue } from './waiting-queue.js';
 
 export interface SchedulerOptions {
   numBlocks: number;
@@ -34,6 +35,8 @@ export interface ScheduleRequest {
   maxTokens: number;
   n: number;
   priority: number;
+  /** On whose behalf it runs; left out: of nobody in particular. */
+  tenant?: string;
   cacheSalt: string;
   /** Something is wanted of every position of the prompt: none may come from the prefix cache. */
   computesAll?: boolean;
@@ -79,8 +82,8 @@ const MIN_PREFILLS = 4;
 /**
  * Decides who runs in a step, and with how many tokens (vLLM V1's rule): a step has a token budget, every sequence
  * wants its remaining tokens: a decode 1, a prefill the rest of its prompt, cut into chunks by the budget. Decodes come
- * first; then waiting sequences are admitted by (priority, arrival) while slots and blocks last and prefills are
- * wanted; then prefills share what is left of the budget.
+ * first; then waiting sequences are admitted by (priority, service to their tenant, arrival) while slots and blocks last
+ * and prefills are wanted; then prefills share what is left of the budget.
  *
  * While somebody decodes, prefills get only so many tokens that the step is expected to take `targetItlMs`, by a model
  * of step times that {@link observe} feeds: nobody's answer stands still for another one's prompt (Sarathi-Serve,
@@ -90,18 +93,23 @@ const MIN_PREFILLS = 4;
  * choices, once), {@link append} and, at its end, {@link finish}, and at last {@link observe}. {@link add} and
  * {@link abort} go between steps. No I/O, no clock.
  *
- * When blocks run out, the newest sequence of the lowest priority is preempted: its blocks are freed with their
- * contents, so that resuming finds what has not been overwritten. The last running sequence is never preempted: it fits
- * by itself, or it would not have been admitted.
+ * When blocks run out, the newest sequence of the lowest priority is preempted, of the tenant with the most of them: its
+ * blocks are freed with their contents, so that resuming finds what has not been overwritten. The last running sequence is
+ * never preempted for blocks: it fits by itself, or it would not have been admitted.
+ *
+ * Tenants share evenly, but leave to others what they do not want: the queue goes by what each was served
+ * ({@link FairQueue}), running sequences take turns ({@link takingTurns}), and whoever waits with less than its share of
+ * slots or blocks gets them from those with more ({@link makeRoomForFirst}). With one tenant nothing of that happens.
  */
 export class Scheduler {
   readonly options: SchedulerOptions;
   readonly counters: SchedulerCounters = { preemptions: 0, prefixQueriedTokens: 0, prefixHitTokens: 0 };
   private readonly cache: KVCache;
   private readonly policy: BatchingPolicy;
-  private readonly waiting = new WaitingQueue();
-  /** Best first, by {@link compareSequences}. */
+  private readonly waiting = new FairQueue();
+  /** Best first, by {@link compareSequences}, or {@link takingTurns} while several tenants run. */
   private running: Sequence[] = [];
+  private isTakingTurns = false;
   private readonly sequencesOf = new Map<string, Sequence[]>();
   private readonly stepTimes = new StepTimeModel();
   private arrivals = 0;
@@ -172,6 +180,7 @@ export class Scheduler {
       return {
         requestId: request.id,
         choice,
+        tenant: request.tenant ?? '',
         priority: request.priority,
         arrival,
         promptLength: promptTokenIds.length,
@@ -211,10 +220,13 @@ export class Scheduler {
   /** Chooses what the next step computes, and reserves the blocks for it. `now` is in ms, on any steady clock. */
   plan(now: number): StepPlan {
     const plan: StepPlan = { scheduled: [], copies: [], tokens: 0 };
+    this.takeTurns();
+    this.makeRoomForFirst();
     for (const sequence of [...this.running]) {
       if (sequence.state === 'running' && isDecoding(sequence)) this.planDecode(sequence, plan);
     }
     this.admit(now, plan);
+    this.takeTurns();
     this.planPrefills(plan);
     // A prefill that others waited for may have found no blocks and given up its claims: now they can go on.
     if (plan.scheduled.length === 0) this.planPrefills(plan);
@@ -242,6 +254,7 @@ export class Scheduler {
   /** Adds the token that was sampled for a running sequence. */
   append(sequence: Sequence, token: number): void {
     sequence.tokens.push(token);
+    this.waiting.charge(sequence.tenant, OUTPUT_WEIGHT);
   }
 
   /** Splits off the request's further choices; before `append`, once the parent's prompt is computed. */
@@ -338,6 +351,8 @@ export class Scheduler {
       sequence.state = 'running';
       this.insertRunning(sequence);
       count(sequence);
+      // What it has computed before was charged then.
+      if (!sequence.wasPreempted) this.waiting.charge(sequence.tenant, remainingTokens(sequence));
     }
   }
 
@@ -465,9 +480,64 @@ export class Scheduler {
     this.running.splice(i, 0, sequence);
   }
 
+  /** While several tenants run, nobody's sequences all come before another's. */
+  private takeTurns(): void {
+    const shared = isShared(this.running);
+    if (shared || this.isTakingTurns) this.running = takingTurns(this.running);
+    this.isTakingTurns = shared;
+  }
+
+  /**
+   * If the first one in the queue finds no slot or no blocks, and its tenant has less than its share of them, then those
+   * that have more, and were served more, give theirs up: the newest first, and no more than to their share.
+   */
+  private makeRoomForFirst(): void {
+    const first = this.waiting.peek();
+    if (first === undefined || this.options.policy !== 'continuous') return;
+    if (this.running.every(({ tenant }) => tenant === first.tenant)) return;
+    const { maxNumSeqs, numBlocks } = this.options;
+    const tenants = new Set([...this.running.map(({ tenant }) => tenant), ...this.waiting.tenants()]).size;
+    const slots = ({ pendingForks }: Sequence): number => 1 + pendingForks;
+    const hasSlot = (): boolean => this.slotsUsed() + slots(first) <= maxNumSeqs;
+    const slotShare = Math.max(1, Math.floor(maxNumSeqs / tenants));
+    if (!this.takeFromOthers(first, hasSlot, slots, slots(first), slotShare)) return;
+    const hasBlocks = (): boolean => this.running.length === 0 || this.hasRoomFor(first);
+    const needed = this.cache.blocksFor(first.tokens.length);
+    this.takeFromOthers(first, hasBlocks, ({ table }) => table.blocks.length, needed, Math.floor(numBlocks / tenants));
+  }
+
+  /** @returns whether there is room now */
+  private takeFromOthers(
+    first: Sequence,
+    hasRoom: () => boolean,
+    holds: (sequence: Sequence) => number,
+    needed: number,
+    share: number,
+  ): boolean {
+    const held = holdings(this.running, holds);
+    const mayGiveUp = ({ tenant, priority }: Sequence): boolean =>
+      tenant !== first.tenant &&
+      priority >= first.priority &&
+      held.get(tenant)! > share &&
+      this.waiting.servedTo(tenant) > this.waiting.servedTo(first.tenant);
+    while (!hasRoom()) {
+      if ((held.get(first.tenant) ?? 0) + needed > share) return false;
+      const victim = this.running.findLast(mayGiveUp);
+      if (victim === undefined) return false;
+      held.set(victim.tenant, held.get(victim.tenant)! - holds(victim));
+      this.sendBack(victim);
+    }
+    return true;
+  }
+
   private preempt(sequence: Sequence): void {
     if (this.running.length === 1 && this.withheld === undefined)
       throw new Error('the last running sequence does not fit the pool it was admitted to');
+    this.sendBack(sequence);
+  }
+
+  /** From the batch to the queue. */
+  private sendBack(sequence: Sequence): void {
     this.leaveBatch(sequence);
     sequence.state = 'waiting';
     sequence.wasPreempted = true;

@@ -12,6 +12,8 @@ export interface Sequence {
   readonly requestId: string;
   /** Index among the request's choices. */
   readonly choice: number;
+  /** On whose behalf it runs; tenants share the engine evenly. */
+  readonly tenant: string;
   /** Lower runs earlier. */
   readonly priority: number;
   /** Position in the order of arrival; forks share their parent's. */

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { EmbedRequest, EngineEvent, EngineInfo } from '../engine/protocol.js';
+import type { Admission } from './admission/index.js';
 import type { EngineClient } from './engines/index.js';
 import { ContextLengthError, EngineUnavailableError, RequestError, RequestFailedError } from './errors.js';
 import type { Backend } from './load-backend.js';
@@ -9,16 +10,17 @@ import type { EmbeddingRequest, Embeddings, ServedModel } from './types.js';
 /**
  * Has the engine compute a vector for each prompt, all at once: the engine batches them.
  *
- * @throws RequestError, ContextLengthError, EngineUnavailableError
+ * @throws RequestError, ContextLengthError, EngineUnavailableError, OverloadedError, DeadlineError
  */
 export async function embedPrompts(
-  { text, engine }: Pick<Backend, 'text' | 'engine'>,
+  { text, engine, admission }: Pick<Backend, 'text' | 'engine'> & { admission: Admission },
   served: ServedModel,
   request: EmbeddingRequest,
   signal?: AbortSignal,
 ): Promise<Embeddings> {
   const { info } = engine;
-  const { id, prompts, pooling = info.pooling, normalize = true, priority = 0, cacheSalt = '' } = request;
+  const { id, prompts, pooling = info.pooling, normalize = true } = request;
+  const { priority = 0, tenant = '', cacheSalt = '' } = request;
   const dimensions = checkDimensions(request.dimensions, info);
   const limit = checkTruncation(request.truncatePromptTokens, info);
   const requests = prompts.map((prompt, index): EmbedRequest => {
@@ -26,16 +28,31 @@ export async function embedPrompts(
     const { tokenIds } = encodePrompt(prompt, text, info.maxModelLen, undefined, field);
     const promptTokenIds = truncate(tokenIds, limit, text.tokenizer.vocabulary.eos);
     checkLength(promptTokenIds.length, info, field);
-    return { id: `${id}-${index}`, promptTokenIds, pooling, priority, cacheSalt };
+    return { id: `${id}-${index}`, promptTokenIds, pooling, priority, tenant, cacheSalt };
   });
-  const vectors = await computeAll(engine, requests, signal);
+  const promptTokens = requests.reduce((sum, { promptTokenIds }) => sum + promptTokenIds.length, 0);
+  await request.onCounted?.(promptTokens, 0);
+
+  const ended = new AbortController();
+  const { timeoutMs } = request;
+  const visit = admission.enter({ tenant, priority, timeoutMs, tokens: promptTokens }, (error) => ended.abort(error));
+  let waiting = requests.length;
+  const onAdmitted = (): void => {
+    waiting -= 1;
+    if (waiting === 0) visit.begun();
+  };
+  const vectors = await computeAll(engine, requests, anySignal(ended.signal, signal), onAdmitted)
+    .catch((error) => {
+      throw ended.signal.aborted ? ended.signal.reason : error;
+    })
+    .finally(() => visit.over());
   return {
     model: served,
     vectors: vectors.map((vector) => {
       const kept = vector.subarray(0, dimensions);
       return normalize ? normalized(kept) : kept;
     }),
-    promptTokens: requests.reduce((sum, { promptTokenIds }) => sum + promptTokenIds.length, 0),
+    promptTokens,
   };
 }
 
@@ -80,28 +97,35 @@ function checkLength(length: number, { maxModelLen }: EngineInfo, field: string)
 async function computeAll(
   engine: EngineClient,
   requests: readonly EmbedRequest[],
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
+  onAdmitted: () => void,
 ): Promise<Float32Array[]> {
   const abort = (): void => {
     for (const { id } of requests) engine.abort(id);
   };
-  // One signal may belong to any number of calls, which is not the leak that Node would warn of.
-  if (signal !== undefined) setMaxListeners(0, signal);
-  signal?.addEventListener('abort', abort);
+  signal.addEventListener('abort', abort);
   try {
-    signal?.throwIfAborted();
-    return await Promise.all(requests.map((request) => compute(engine, request)));
+    signal.throwIfAborted();
+    return await Promise.all(requests.map((request) => compute(engine, request, onAdmitted)));
   } catch (error) {
     abort();
     throw error;
   } finally {
-    signal?.removeEventListener('abort', abort);
+    signal.removeEventListener('abort', abort);
   }
 }
 
-function compute(engine: EngineClient, request: EmbedRequest): Promise<Float32Array> {
+/** One signal may belong to any number of calls, which is not the leak that Node would warn of. */
+function anySignal(own: AbortSignal, signal: AbortSignal | undefined): AbortSignal {
+  if (signal === undefined) return own;
+  setMaxListeners(0, signal);
+  return AbortSignal.any([own, signal]);
+}
+
+function compute(engine: EngineClient, request: EmbedRequest, onAdmitted: () => void): Promise<Float32Array> {
   return new Promise((resolve, reject) => {
     const onEvent = (event: EngineEvent): void => {
+      if (event.type === 'admitted') onAdmitted();
       if (event.type === 'embedding') resolve(event.vector);
       if (event.type === 'rejected') reject(new RequestError(event.message));
       // After a vector this changes nothing.

@@ -69,6 +69,7 @@ export function toEngineRequest(
     sampling,
     n,
     priority: request.priority ?? 0,
+    tenant: request.tenant ?? '',
     cacheSalt: request.cacheSalt ?? '',
     promptLogprobs: request.promptLogprobs ?? null,
     grammar,

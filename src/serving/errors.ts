@@ -54,3 +54,34 @@ export class RequestFailedError extends Error {
     this.name = new.target.name;
   }
 }
+
+/** What a server refuses because of its load, on purpose: no fault of the client, and none to look into. */
+export abstract class LoadError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = new.target.name;
+  }
+}
+
+/** More requests wait than may, or this one has waited for too long: it may be sent again later. */
+export class OverloadedError extends LoadError {
+  /** When to try again. */
+  readonly retryAfterSeconds: number;
+  /** Work that can wait had to give way. */
+  readonly isLowPriority: boolean;
+
+  constructor(message: string, retryAfterSeconds: number, isLowPriority = false) {
+    super(`${message} Please try again in ${retryAfterSeconds} s.`);
+    this.retryAfterSeconds = retryAfterSeconds;
+    this.isLowPriority = isLowPriority;
+  }
+}
+
+/** The whole answer took longer than it may. */
+export class DeadlineError extends LoadError {
+  constructor(seconds: number) {
+    super(
+      `The request timed out: its answer was not complete after ${seconds} s. Ask for fewer tokens, or wait longer.`,
+    );
+  }
+}

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { EngineEvent, EngineRequest, TokenLogprobs } from '../engine/protocol.js';
+import type { Admission, Visit } from './admission/index.js';
 import {
   type ChoiceOutput,
   createChoiceOutput,
@@ -17,6 +18,7 @@ import type { Generation, GenerationFinish, GenerationRequest, PromptToken, Serv
 export interface GenerationModel {
   served: ServedModel;
   engine: EngineClient;
+  admission?: Admission;
   tokenizer: Tokenizer;
   format?: OutputFormat;
 }
@@ -27,7 +29,7 @@ export interface GenerationModel {
  *
  * @param rendered The prompt of a chat as text.
  * @param signal Aborts the generation, waiting or running.
- * @throws EngineUnavailableError when the engine takes no requests.
+ * @throws EngineUnavailableError when the engine takes no requests, OverloadedError when too many wait.
  */
 export function startGeneration(
   model: GenerationModel,
@@ -47,6 +49,7 @@ export function startGeneration(
   /** Choices with a tool call. */
   const calling = new Set<number>();
   let promptTokens: (PromptToken | null)[] | undefined;
+  let visit: Visit | undefined;
   const usage: Usage = {
     promptTokens: promptTokenIds.length,
     cachedTokens: 0,
@@ -66,6 +69,7 @@ export function startGeneration(
 
   function end(error?: Error): void {
     open.clear();
+    visit?.over();
     signal?.removeEventListener('abort', abort);
     queue.end(error);
   }
@@ -74,6 +78,12 @@ export function startGeneration(
     if (open.size === 0) return;
     engine.abort(id);
     for (const choice of [...open.keys()]) finish(choice, 'abort', null);
+  }
+
+  function fail(error: Error): void {
+    if (open.size === 0) return;
+    engine.abort(id);
+    end(error);
   }
 
   /** Tokens of each choice since it last said something. */
@@ -97,6 +107,9 @@ export function startGeneration(
 
   function onEvent(event: EngineEvent): void {
     switch (event.type) {
+      case 'admitted':
+        visit?.begun();
+        break;
       case 'promptLogprobs':
         promptTokens = describePrompt(tokenizer, promptTokenIds, event.logprobs);
         break;
@@ -135,10 +148,19 @@ export function startGeneration(
     return isModelsOwn ? null : stopToken;
   }
 
-  engine.submit(engineRequest, (events) => {
-    for (const event of events) onEvent(event);
-    queue.wake();
-  });
+  const { timeoutMs, followsOn } = request;
+  const { tenant, priority } = engineRequest;
+  const tokens = mostTokens(engineRequest);
+  visit = model.admission?.enter({ tenant, priority, tokens, timeoutMs, followsOn }, fail);
+  try {
+    engine.submit(engineRequest, (events) => {
+      for (const event of events) onEvent(event);
+      queue.wake();
+    });
+  } catch (error) {
+    visit?.over();
+    throw error;
+  }
   // One signal may belong to any number of prompts, which is not the leak that Node would warn of.
   if (signal !== undefined) setMaxListeners(0, signal);
   signal?.addEventListener('abort', abort);
@@ -153,6 +175,11 @@ export function startGeneration(
     usage: () => ({ ...usage }),
     abort,
   };
+}
+
+/** Of the prompt and all of its choices. */
+function mostTokens({ promptTokenIds, sampling, n }: EngineRequest): number {
+  return promptTokenIds.length + sampling.maxTokens * n;
 }
 
 /** @param logprobs of each token but the first */

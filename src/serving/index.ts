@@ -10,8 +10,11 @@ export type {
 export { type EngineClient, type EngineFailure, EngineStartError, type EngineStartHooks } from './engines/index.js';
 export {
   ContextLengthError,
+  DeadlineError,
   EngineUnavailableError,
+  LoadError,
   ModelNotFoundError,
+  OverloadedError,
   RequestError,
   RequestFailedError,
 } from './errors.js';

@@ -37,7 +37,8 @@ export class LLM {
    * @throws ServingOptionsError
    */
   constructor(model?: string, options: Omit<ServingOptionsInput, 'model'> = {}, parts: Partial<ServingParts> = {}) {
-    this.#serving = createServing({ model, ...options }, parts);
+    // All prompts of a call come at once.
+    this.#serving = createServing({ model, maxQueuedRequests: 0, ...options }, parts);
   }
 
   /**

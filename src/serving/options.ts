@@ -30,6 +30,18 @@ export const servingOptions = z
       .default(0)
       .describe('Longest prompt plus answer, in tokens (0: what the model was trained on and the KV cache holds)'),
     maxNumSeqs: wholeNumber(1, MAX_SEQUENCES).default(64).describe('Most sequences that run at the same time'),
+    maxQueuedRequests: wholeNumber(0, 2 ** 24)
+      .default(1024)
+      .describe('Most requests that wait for their first step; more are refused (0: no limit)'),
+    maxQueuedTokens: wholeNumber(0, 2 ** 40)
+      .default(0)
+      .describe('Most tokens, of prompts and answers, of requests that wait (0: no limit)'),
+    maxQueueTime: wholeNumber(0, 86_400)
+      .default(0)
+      .describe('Seconds after which a request that still waits is refused (0: no limit)'),
+    requestTimeout: wholeNumber(0, 86_400)
+      .default(0)
+      .describe('Seconds after which an answer that is not complete is ended with an error (0: no limit)'),
     maxNumBatchedTokens: wholeNumber(1, 2 ** 16)
       .default(512)
       .describe('Most tokens computed in one step'),

@@ -1,4 +1,5 @@
 import { activeFaults } from '../faults/index.js';
+import { Admission } from './admission/index.js';
 import { answerGrammar } from './answer-grammar.js';
 import { createDeployments, type Deployment } from './deployments/index.js';
 import { embedPrompts } from './embedding.js';
@@ -28,6 +29,7 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
   const options = parseServingOptions(input);
   const deployments = createDeployments<Backend>();
   const closing = new AbortController();
+  const admission = new Admission(options);
   const faults = activeFaults();
   if (faults !== undefined) parts.onLog?.('warn', `QUIRE_FAULTS: this server breaks on purpose: ${faults.text}`);
   /** Of the loading, and of the end; what becomes of the engine in between, the engine knows. */
@@ -104,18 +106,20 @@ export function createServing(input: ServingOptionsInput = {}, parts: Partial<Se
       checkReady();
       const { backend, served } = deployments.resolve(request.model);
       const { engine, text, grammars } = backend;
+      if (!request.followsOn) admission.check(request);
       const { tokenIds, rendered } = encodePrompt(request.prompt, text, engine.info.maxModelLen, request.tools);
       const grammar = await answerGrammar(request, { grammars, ...text }, rendered);
       const sampling = tokenRules(request, text, rendered);
       const engineRequest = toEngineRequest({ ...request, sampling }, tokenIds, engine.info, grammar);
-      const model = { served, engine, tokenizer: text.tokenizer, format: text.format };
+      await request.onCounted?.(tokenIds.length, (request.sampling.maxTokens ?? 0) * engineRequest.n);
+      const model = { served, engine, admission, tokenizer: text.tokenizer, format: text.format };
       return startGeneration(model, request, engineRequest, rendered, signal);
     },
 
     async embed(request, signal) {
       checkReady();
       const { backend, served } = deployments.resolve(request.model);
-      return embedPrompts(backend, served, request, signal);
+      return embedPrompts({ ...backend, admission }, served, request, signal);
     },
 
     tokenize(name, prompt, tools) {

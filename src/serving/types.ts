@@ -89,6 +89,8 @@ export interface GenerationRequest {
   /** Render special tokens in the text. */
   keepSpecialTokens?: boolean;
   priority?: number;
+  /** On whose behalf: the engine shares itself evenly among those who ask. Left out: nobody in particular. */
+  tenant?: string;
   cacheSalt?: string;
   structuredOutput?: StructuredOutput;
   /** Log-probabilities of the prompt's tokens, with so many alternatives each: {@link Generation.promptLogprobs}. */
@@ -101,7 +103,19 @@ export interface GenerationRequest {
   tools?: ToolUse;
   /** For a chat: give out what the model thinks apart from its answer; default true. */
   separateReasoning?: boolean;
+  /** Milliseconds after which `events` throw a DeadlineError, unless the server allows less. */
+  timeoutMs?: number;
+  /** It belongs to a call of which another prompt was taken: it is not refused because too many wait. */
+  followsOn?: boolean;
+  /** Told how long the request is before it is taken; what it throws refuses it. */
+  onCounted?: OnCounted;
 }
+
+/**
+ * @param promptTokens Tokens of all prompts.
+ * @param maxTokens Most tokens of all choices, 0 where the request sets no limit.
+ */
+export type OnCounted = (promptTokens: number, maxTokens: number) => void | Promise<void>;
 
 export interface TokenLogprob {
   tokenId: number;
@@ -202,6 +216,10 @@ export interface EmbeddingRequest {
   truncatePromptTokens?: number;
   priority?: number;
   cacheSalt?: string;
+  /** As of a {@link GenerationRequest}. */
+  tenant?: string;
+  timeoutMs?: number;
+  onCounted?: OnCounted;
 }
 
 export interface Embeddings {
@@ -246,13 +264,14 @@ export interface Serving {
   resolveModel(name: string | undefined): ServedModel;
   /**
    * Renders, tokenises, checks and submits. Resolves once the request is handed to the engine.
-   * @throws RequestError and its kinds (see errors.ts) for everything the client can mend.
+   * @throws RequestError and its kinds (see errors.ts) for everything the client can mend, OverloadedError when too much
+   * waits already. The events may throw OverloadedError as well, before the first one, and DeadlineError.
    */
   generate(request: GenerationRequest, signal?: AbortSignal): Promise<Generation>;
   /**
    * Computes a vector for each prompt; all or none. They run in the same batch as everything else.
    * @param signal Aborts what is not computed yet; the promise is rejected then.
-   * @throws RequestError and its kinds, EngineUnavailableError
+   * @throws RequestError and its kinds, EngineUnavailableError, OverloadedError, DeadlineError
    */
   embed(request: EmbeddingRequest, signal?: AbortSignal): Promise<Embeddings>;
   /**

@@ -497,7 +497,7 @@ test('a chat can be continued, reason or not, and hears of its tier', async () =
     prompt: { continueFinalMessage: true, templateArguments: { reasoning_effort: 'none', enable_thinking: false } },
     separateReasoning: false,
   });
-  expect(JSON.parse(text).service_tier).toBe('default');
+  expect(JSON.parse(text).service_tier).toBe('flex');
 });
 
 test('log-probabilities of the prompt come by token id, and not in streams', async () => {

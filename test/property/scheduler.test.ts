@@ -132,6 +132,7 @@ describe('the scheduler over its KV cache', () => {
           maxTokens: 5,
           n: 1,
           priority,
+          tenant: '',
           cacheSalt: '',
           arrivesAt: 0,
           abortsAfter: undefined,

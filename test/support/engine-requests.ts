@@ -16,6 +16,7 @@ export function engineRequest(
     promptTokenIds,
     n: 1,
     priority: 0,
+    tenant: '',
     cacheSalt: '',
     promptLogprobs: null,
     grammar: null,
@@ -30,7 +31,7 @@ export function embedRequest(
   promptTokenIds: Int32Array,
   overrides: Partial<EmbedRequest> = {},
 ): EmbedRequest {
-  return { id, promptTokenIds, pooling: 'last', priority: 0, cacheSalt: '', ...overrides };
+  return { id, promptTokenIds, pooling: 'last', priority: 0, tenant: '', cacheSalt: '', ...overrides };
 }
 
 export function engineConfig(overrides: Partial<EngineConfig> = {}): EngineConfig {

@@ -90,7 +90,10 @@ export function fakeServing(script: Script = replies('Hello', ' there', '!')): F
     models: () => [fakeModel],
     resolveModel,
     async generate(request, signal) {
-      serving.requests.push(request);
+      const { onCounted, ...rest } = request;
+      serving.requests.push(rest);
+      const promptTokens = request.prompt.kind === 'tokens' ? request.prompt.tokenIds.length : 10;
+      await onCounted?.(promptTokens, request.sampling.maxTokens ?? 0);
       return startScript(serving, request, resolveModel(request.model), script, signal);
     },
     tokenize(name, prompt, tools) {
@@ -101,10 +104,12 @@ export function fakeServing(script: Script = replies('Hello', ' there', '!')): F
     },
     detokenize: (name, tokenIds) => ({ model: resolveModel(name), text: decodeTokens(fakeText.tokenizer, tokenIds) }),
     async embed(request) {
-      serving.embeddings.push(request);
+      const { onCounted, ...rest } = request;
+      serving.embeddings.push(rest);
       const model = resolveModel(request.model);
       const tokens = request.prompts.map((prompt) => encodePrompt(prompt, fakeText, model.maxModelLen).tokenIds);
       const promptTokens = tokens.reduce((sum, { length }) => sum + length, 0);
+      await onCounted?.(promptTokens, 0);
       return { model, vectors: tokens.map((ids) => Float32Array.of(0.6, 0.8, ids.length, ids[1] ?? 0)), promptTokens };
     },
     stats: () => ({

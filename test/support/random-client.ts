@@ -6,6 +6,7 @@ export interface RandomClient {
   maxTokens: number;
   n: number;
   priority: number;
+  tenant: string;
   cacheSalt: string;
   arrivesAt: number;
   /** Steps after arrival, or never. */
@@ -21,6 +22,7 @@ export const randomClient: fc.Arbitrary<RandomClient> = fc
     maxTokens: fc.integer({ min: 1, max: 24 }),
     n: fc.oneof({ weight: 4, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.integer({ min: 2, max: 4 }) }),
     priority: fc.integer({ min: -1, max: 1 }),
+    tenant: fc.constantFrom('', '', 'a', 'b'),
     cacheSalt: fc.constantFrom('', '', 'tenant'),
     arrivesAt: fc.nat(40),
     abortsAfter: fc.option(fc.nat(30), { nil: undefined, freq: 5 }),

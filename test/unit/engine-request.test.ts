@@ -32,6 +32,7 @@ describe('the request to the engine', () => {
       promptTokenIds: prompt(3),
       n: 1,
       priority: 0,
+      tenant: '',
       cacheSalt: '',
       promptLogprobs: null,
       grammar: null,

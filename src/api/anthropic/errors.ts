@@ -20,6 +20,7 @@ const TYPES: Record<number, string> = {
   429: 'rate_limit_error',
   500: 'api_error',
   503: 'overloaded_error',
+  504: 'timeout_error',
 };
 
 /** Tells the request's id where Anthropic's clients look for it. */

@@ -32,7 +32,7 @@ export function messages(context: ApiContext): OpenAPIHono {
     const body = c.req.valid('json');
     nameRequest(c);
     const id = `msg_${randomUUID().replaceAll('-', '')}`;
-    const submission = await submit(context, [toGenerationRequest(id, body)], 1, c.req.raw.signal);
+    const submission = await submit(context, [toGenerationRequest(id, body)], 1, c);
     const head = { id, model: submission.model.id, withThinking: showsThinking(body) };
     if (body.stream) {
       return streamAnswer(c, submission, messageEvents(head, submission.usage), streamFormat(c), context.logger);

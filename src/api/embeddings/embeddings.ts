@@ -28,7 +28,7 @@ export function embeddings(context: ApiContext): OpenAPIHono {
         truncatePromptTokens: body.truncate_prompt_tokens ?? undefined,
         priority: body.priority ?? undefined,
       },
-      c.req.raw.signal,
+      c,
     );
     const encode = body.encoding_format === 'base64' ? toBase64 : (vector: Float32Array) => Array.from(vector);
     const list: z.infer<typeof EmbeddingList> = {

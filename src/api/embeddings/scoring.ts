@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { OpenAPIHono, type z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
 import type { ApiContext } from '../context.js';
 import { jsonRoute } from '../openai/json-route.js';
 import { embed } from './embed.js';
@@ -26,11 +27,11 @@ export function scoring(context: ApiContext): OpenAPIHono {
       RerankRequest,
       RerankResponse,
     );
-    app.openapi(rerankRoute, async (c) => c.json(await rerank(context, c.req.valid('json'), c.req.raw.signal), 200));
+    app.openapi(rerankRoute, async (c) => c.json(await rerank(context, c.req.valid('json'), c), 200));
   }
   for (const path of SCORE_PATHS) {
     const scoreRoute = jsonRoute(path, 'Compare texts', ScoreRequest, ScoreResponse);
-    app.openapi(scoreRoute, async (c) => c.json(await score(context, c.req.valid('json'), c.req.raw.signal), 200));
+    app.openapi(scoreRoute, async (c) => c.json(await score(context, c.req.valid('json'), c), 200));
   }
   return app;
 }
@@ -43,7 +44,7 @@ interface Texts {
   field(index: number): string;
 }
 
-function embedTexts(context: ApiContext, id: string, body: ScoringBody, { texts, field }: Texts, signal: AbortSignal) {
+function embedTexts(context: ApiContext, id: string, body: ScoringBody, { texts, field }: Texts, c: Context) {
   return embed(
     context,
     {
@@ -55,20 +56,20 @@ function embedTexts(context: ApiContext, id: string, body: ScoringBody, { texts,
       truncatePromptTokens: body.truncate_prompt_tokens ?? undefined,
       priority: body.priority ?? undefined,
     },
-    signal,
+    c,
   );
 }
 
 async function rerank(
   context: ApiContext,
   body: z.infer<typeof RerankRequest>,
-  signal: AbortSignal,
+  c: Context,
 ): Promise<z.infer<typeof RerankResponse>> {
   const id = newId('rerank');
   const documents = (body.documents ?? body.texts ?? []).map((item) => (typeof item === 'string' ? item : item.text));
   const field = (index: number) => (index === 0 ? 'query' : `${body.texts ? 'texts' : 'documents'}[${index - 1}]`);
   const texts = [body.query, ...documents];
-  const { model, vectors, promptTokens } = await embedTexts(context, id, body, { texts, field }, signal);
+  const { model, vectors, promptTokens } = await embedTexts(context, id, body, { texts, field }, c);
   const [query, ...others] = vectors as [Float32Array, ...Float32Array[]];
   const ranked = others
     .map((vector, index) => ({ index, score: dot(query, vector), text: documents[index] as string }))
@@ -95,14 +96,14 @@ async function rerank(
 async function score(
   context: ApiContext,
   body: z.infer<typeof ScoreRequest>,
-  signal: AbortSignal,
+  c: Context,
 ): Promise<z.infer<typeof ScoreResponse>> {
   const id = newId('score');
   const first = [body.text_1].flat();
   const second = [body.text_2].flat();
   const field = (index: number) => (index < first.length ? 'text_1' : 'text_2');
   const texts = [...first, ...second];
-  const { model, vectors, promptTokens } = await embedTexts(context, id, body, { texts, field }, signal);
+  const { model, vectors, promptTokens } = await embedTexts(context, id, body, { texts, field }, c);
   return {
     id,
     object: 'list',

@@ -59,7 +59,7 @@ export function completion(context: ApiContext): OpenAPIHono {
     const lengths = prompts.map(({ prompt }) =>
       prompts.length === 1 ? undefined : serving.tokenize(body.model ?? undefined, prompt).tokenIds.length,
     );
-    const { submission, timing } = timed(await submit(context, requests, choicesOf(body), c.req.raw.signal), start);
+    const { submission, timing } = timed(await submit(context, requests, choicesOf(body), c), start);
     const job: CompletionJob = {
       body,
       submission,

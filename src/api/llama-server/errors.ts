@@ -11,8 +11,10 @@ const TYPES: Record<number, string> = {
   401: 'authentication_error',
   403: 'permission_error',
   404: 'not_found_error',
+  429: 'unavailable_error',
   500: 'server_error',
   503: 'unavailable_error',
+  504: 'server_error',
 };
 
 /** llama-server's shape of an error. */

@@ -38,7 +38,7 @@ export function chat(context: ApiContext): OpenAPIHono {
       return c.json({ ...toHead(body.model), message, done: true, done_reason: loadedReason(body) }, 200);
     }
     const request = toGenerationRequest(model, messages, body);
-    const { submission, timing } = timed(await submit(context, [request], 1, c.req.raw.signal), start);
+    const { submission, timing } = timed(await submit(context, [request], 1, c), start);
     if (body.stream !== false) {
       return streamAnswer(c, submission, chatLines(body.model, submission.usage, timing), ndjson, context.logger);
     }

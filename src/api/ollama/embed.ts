@@ -85,7 +85,7 @@ export function embed(context: ApiContext): OpenAPIHono {
               dimensions: dimensions ?? undefined,
               truncatePromptTokens: truncate === false ? undefined : WHAT_FITS,
             },
-            c.req.raw.signal,
+            c,
           );
     const answer = {
       model,
@@ -109,7 +109,7 @@ export function embed(context: ApiContext): OpenAPIHono {
         normalize: false,
         truncatePromptTokens: WHAT_FITS,
       },
-      c.req.raw.signal,
+      c,
     );
     return c.json({ embedding: Array.from(vectors[0]!) }, 200);
   });

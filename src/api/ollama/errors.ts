@@ -10,4 +10,4 @@ export function toOllamaError({ status, body }: ErrorReply): ErrorAnswer {
   return { status, body: { error: body.error.message } };
 }
 
-export const ollamaErrors = describeErrors([400, 401, 404, 413, 500, 503] as const, OllamaError);
+export const ollamaErrors = describeErrors([400, 401, 404, 413, 429, 500, 503, 504] as const, OllamaError);

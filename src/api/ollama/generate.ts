@@ -58,7 +58,7 @@ export function generate(context: ApiContext): OpenAPIHono {
       return c.json({ ...toHead(body.model), response: '', done: true, done_reason: loadedReason(body) }, 200);
     }
     const request = toGenerationRequest(model, body.prompt, body);
-    const { submission, timing } = timed(await submit(context, [request], 1, c.req.raw.signal), start);
+    const { submission, timing } = timed(await submit(context, [request], 1, c), start);
     if (body.stream !== false) {
       return streamAnswer(c, submission, textLines(body.model, submission.usage, timing), ndjson, context.logger);
     }

@@ -63,13 +63,13 @@ export function generate(context: ApiContext): OpenAPIHono {
   for (const path of MODEL_PATHS) {
     app.openapi(generateRoute(path), async (c) => {
       const body = c.req.valid('json');
-      const submission = await submit(context, [toRequest(c.req.valid('param').model, body)], 1, c.req.raw.signal);
+      const submission = await submit(context, [toRequest(c.req.valid('param').model, body)], 1, c);
       const [choice] = await collect(submission);
       return c.json(wholeAnswer(submission, body, choice as Choice), 200);
     });
     app.openapi(streamRoute(path), async (c) => {
       const body = c.req.valid('json');
-      const submission = await submit(context, [toRequest(c.req.valid('param').model, body)], 1, c.req.raw.signal);
+      const submission = await submit(context, [toRequest(c.req.valid('param').model, body)], 1, c);
       return streamAnswer(c, submission, pieceEvents(submission, body), format, context.logger);
     });
   }

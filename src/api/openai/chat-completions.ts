@@ -9,6 +9,7 @@ import { type TokenName, toChatLogprobs, tokenName, toPromptLogprobs } from './l
 import { toChatMessage } from './message-schemas.js';
 import { toGenerationOptions } from './sampling.js';
 import { errorResponses } from './schemas.js';
+import { priorityOf, tierOf } from './service-tier.js';
 import { type EventWriter, streamEvents } from './sse.js';
 import { type ChoiceEnd, type CollectedCall, collect, type Submission, submit, toWireFinish } from './submission.js';
 import { toToolUse } from './tool-schemas.js';
@@ -34,21 +35,21 @@ export function chatCompletions(context: ApiContext): OpenAPIHono {
     const body = c.req.valid('json');
     const id = `chatcmpl-${randomUUID().replaceAll('-', '')}`;
     const shape = answerShape(body);
-    const submission = await submit(context, [toGenerationRequest(id, body)], body.n ?? 1, c.req.raw.signal);
+    const submission = await submit(context, [toGenerationRequest(id, body)], body.n ?? 1, c);
 
     if (body.stream) {
-      const head = { ...answerHead(id, 'chat.completion.chunk', submission.model), ...tierOf(body) };
+      const head = { ...answerHead(id, 'chat.completion.chunk', submission.model), ...shownTier(body) };
       const chunk = chunkWriter(head, body.stream_options ?? {}, submission.usage);
       return streamEvents(c, submission, chunkEvents(chunk, shape, submission), context.logger);
     }
-    const head = { ...answerHead(id, 'chat.completion', submission.model), ...tierOf(body) };
+    const head = { ...answerHead(id, 'chat.completion', submission.model), ...shownTier(body) };
     return c.json({ ...head, ...(await wholeAnswer(submission, shape)) }, 200);
   });
 }
 
 /** Said to those who asked for a tier. */
-function tierOf({ service_tier }: ChatCompletionBody) {
-  return service_tier == null ? {} : { service_tier: 'default' as const };
+function shownTier({ service_tier }: ChatCompletionBody) {
+  return service_tier == null ? {} : { service_tier: tierOf(service_tier) };
 }
 
 /** What an answer shows of what was generated. */
@@ -77,6 +78,7 @@ function toGenerationRequest(id: string, body: ChatCompletionBody): GenerationRe
   return {
     ...options,
     id,
+    priority: priorityOf(body),
     prompt: {
       kind: 'chat',
       messages: body.messages.map(toChatMessage),

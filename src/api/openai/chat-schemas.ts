@@ -68,7 +68,12 @@ export const ChatCompletionRequest = z
       .record(z.string(), z.unknown())
       .nullish()
       .describe('Accepted, without effect: nothing here depends on it.'),
-    service_tier: z.string().nullish().describe('Accepted, without effect: there is one tier, `default`.'),
+    service_tier: z
+      .string()
+      .nullish()
+      .describe(
+        '`flex`: can wait, all else goes first; `priority`: goes first; anything else is `default`. `priority` says it in numbers.',
+      ),
     prompt_cache_key: z.string().nullish().describe('Accepted, without effect: every prefix is found anyway.'),
     safety_identifier: z.string().nullish().describe('Accepted, without effect: nothing here depends on it.'),
   })
@@ -119,7 +124,7 @@ export const ChatCompletion = z
     object: z.literal('chat.completion'),
     prompt_logprobs: promptLogprobsField,
     prompt_token_ids: tokenIdsField,
-    service_tier: z.literal('default').optional().describe('Where the request has one.'),
+    service_tier: z.enum(['default', 'flex', 'priority']).optional().describe('Where the request has one.'),
     choices: z.array(
       z.object({
         index: z.int(),

@@ -45,7 +45,7 @@ export function completions(context: ApiContext): OpenAPIHono {
     const n = body.n ?? 1;
     const prompts = toPrompts(body.prompt, body.suffix || undefined);
     const requests = prompts.map((prompt, i) => toGenerationRequest(`${id}-${i}`, prompt, body));
-    const generating = await submit(context, requests, body.best_of ?? n, c.req.raw.signal);
+    const generating = await submit(context, requests, body.best_of ?? n, c);
     const submission = body.max_tokens === 0 ? withoutAnswer(generating) : generating;
 
     const head = answerHead(id, 'text_completion', submission.model);

@@ -1,3 +1,4 @@
+import type { Context } from 'hono';
 import {
   EngineUnavailableError,
   type GeneratedToken,
@@ -10,6 +11,7 @@ import {
   type Usage,
 } from '../../serving/index.js';
 import type { ApiContext } from '../context.js';
+import { callerOf } from '../limits/index.js';
 import { merge } from '../merge.js';
 import type { StreamStore } from '../stream-store.js';
 
@@ -44,36 +46,45 @@ export interface Submission {
  * Hands one request per prompt to serving. All or none: when one is refused, the others are aborted.
  *
  * @param n Choices for each prompt.
- * @throws RequestError and its kinds, EngineUnavailableError
+ * @param c Tells whose request it is, and is told the headers about the client's limits.
+ * @throws RequestError and its kinds, EngineUnavailableError, OverloadedError, ApiError
  */
 export async function submit(
-  { serving, metrics, drain, streams }: ApiContext,
+  { serving, metrics, drain, limits, streams }: ApiContext,
   requests: readonly GenerationRequest[],
   n: number,
-  signal: AbortSignal,
+  c: Context,
 ): Promise<Submission> {
-  const client = streams && detachable(signal);
+  const { signal, client, timeoutMs } = callerOf(c);
+  const allowed = await limits.begin(client ?? '');
+  const connection = streams && detachable(signal);
   const choices = requests.length * n;
   const generations: Generation[] = [];
   const abort = (): void => {
     for (const generation of generations) generation.abort();
   };
-  const leave = drain.begin(abort);
+  let leave = (): void => {};
   const timer = metrics.startRequest(choices);
+  const onCounted = (promptTokens: number, maxTokens: number) => allowed.charge(promptTokens + maxTokens);
   try {
+    leave = drain.begin(abort);
     for (const request of requests) {
-      generations.push(await serving.generate(request, client?.signal ?? signal));
+      const further = generations.length > 0 && { followsOn: true };
+      const asked = { ...request, tenant: client, timeoutMs, ...further, onCounted };
+      generations.push(await serving.generate(asked, connection?.signal ?? signal));
       drain.checkEnded();
     }
   } catch (error) {
     abort();
     leave();
+    allowed.end(0);
     throw error;
   }
+  for (const [name, value] of Object.entries(allowed.headers())) c.header(name, value);
   return {
     model: (generations[0] as Generation).model,
     choices,
-    keep: streams && client && { streams, stayOn: client.detach },
+    keep: streams && connection && { streams, stayOn: connection.detach },
     events: allEvents(generations, n),
     take(event) {
       if (event.type === 'delta') {
@@ -89,6 +100,8 @@ export async function submit(
       leave();
       timer.end();
       abort();
+      const { promptTokens, completionTokens } = sumUsage(generations);
+      allowed.end(promptTokens + completionTokens);
     },
     usage: () => sumUsage(generations),
     promptTokenIds: () => generations.map((generation) => generation.promptTokenIds),

@@ -36,7 +36,7 @@ export function sagemaker(context: ApiContext): Protocol {
   const routes = new OpenAPIHono();
   routes.openAPIRegistry.registerPath(invocationsRoute);
   // Not through `openapi`: the body is checked by the route that it is for.
-  routes.post('/invocations', async (c) => dispatch(await c.req.text(), c.req.raw.signal));
+  routes.post('/invocations', async (c) => dispatch(await c.req.text(), c));
   return {
     routes,
     probes: probe('/ping', 'Whether requests can be answered (SageMaker)', context),

@@ -8,8 +8,10 @@ const TgiError = z.object({ error: z.string(), error_type: z.string() }).openapi
 const TYPES: Record<number, string> = {
   401: 'authentication',
   403: 'authentication',
+  429: 'overloaded',
   500: 'generation',
   503: 'overloaded',
+  504: 'generation',
 };
 
 /** TGI's shape of an error; what is wrong with a request is a 422 there. */
@@ -20,4 +22,4 @@ export function toTgiError({ status, body }: ErrorReply): ErrorAnswer {
   };
 }
 
-export const tgiErrors = describeErrors([401, 413, 415, 422, 500, 503] as const, TgiError);
+export const tgiErrors = describeErrors([401, 413, 415, 422, 429, 500, 503, 504] as const, TgiError);

@@ -57,14 +57,14 @@ const format: StreamFormat = {
 export function generate(context: ApiContext): OpenAPIHono {
   async function whole(c: Context, body: GenerateBody): Promise<WireAnswer> {
     const job = toJob(`tgi-${randomUUID()}`, body, false, context.serving);
-    const submission = await submit(context, [job.request], 1, c.req.raw.signal);
+    const submission = await submit(context, [job.request], 1, c);
     const [choice] = await collect(submission);
     return wholeAnswer(job, choice as Choice, submission.usage());
   }
 
   async function streamed(c: Context, body: GenerateBody): Promise<Response> {
     const job = toJob(`tgi-${randomUUID()}`, body, true, context.serving);
-    const submission = await submit(context, [job.request], 1, c.req.raw.signal);
+    const submission = await submit(context, [job.request], 1, c);
     return streamAnswer(c, submission, tokenEvents(job, submission.usage), format, context.logger);
   }
 

@@ -56,7 +56,7 @@ export function vertex(context: ApiContext, env: NodeJS.ProcessEnv): Protocol {
       const failed = new AbortController();
       const signal = AbortSignal.any([c.req.raw.signal, failed.signal]);
       const predict = async (instance: object): Promise<unknown> => {
-        const response = await dispatch(JSON.stringify({ ...parameters, ...instance }), signal);
+        const response = await dispatch(JSON.stringify({ ...parameters, ...instance }), c, signal);
         return response.json();
       };
       try {

@@ -8,6 +8,7 @@ import {
   type ToolUse,
 } from '../../../serving/index.js';
 import { toGenerationOptions } from '../sampling.js';
+import { priorityOf } from '../service-tier.js';
 import { toStructuredOutput } from '../structured-output.js';
 import type { Item } from './item-schemas.js';
 import { toChatMessages } from './messages.js';
@@ -84,6 +85,7 @@ export function toGenerationRequest(id: string, body: ResponsesBody, prompt: Res
     ...options,
     ...prompt,
     id,
+    priority: priorityOf(body),
     sampling: {
       ...options.sampling,
       maxTokens: body.max_output_tokens ?? undefined,

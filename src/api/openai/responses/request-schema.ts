@@ -206,7 +206,10 @@ export const ResponsesRequest = z
     store: z.boolean().nullish().describe('Keep the response for `previous_response_id` and GET (default true).'),
     metadata: Metadata.nullish().describe('Returned with the response.'),
     stream_options: StreamOptions.nullish(),
-    service_tier: z.string().nullish().describe('Accepted, without effect: there is one tier, `default`.'),
+    service_tier: z
+      .string()
+      .nullish()
+      .describe('`flex`: can wait, all else goes first; `priority`: goes first; anything else is `default`.'),
     prompt_cache_key: z.string().nullish().describe('Accepted, without effect: every prefix is found anyway.'),
     prompt_cache_retention: z.string().nullish().describe('Accepted, without effect.'),
     safety_identifier: z.string().nullish().describe('Accepted, without effect.'),

@@ -1,4 +1,5 @@
 import { defaultSampling, type ServedModel, type Usage } from '../../../serving/index.js';
+import { tierOf } from '../service-tier.js';
 import type { OutputItem } from './item-schemas.js';
 import type { ResponsesBody } from './request-schema.js';
 import type { WireResponse } from './response-schema.js';
@@ -75,7 +76,7 @@ function settingsOf(body: ResponsesBody) {
     prompt_cache_retention: body.prompt_cache_retention ?? null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },
     safety_identifier: body.safety_identifier ?? null,
-    service_tier: 'default' as const,
+    service_tier: tierOf(body.service_tier),
     store: body.store ?? true,
     temperature: body.temperature ?? defaultSampling.temperature,
     text: { format: body.text?.format ?? { type: 'text' }, verbosity: 'medium' as const },

@@ -38,7 +38,7 @@ export const Response = z
     prompt_cache_retention: z.string().nullable(),
     reasoning: z.object({ effort: z.string().nullable(), summary: z.string().nullable() }),
     safety_identifier: z.string().nullable(),
-    service_tier: z.literal('default'),
+    service_tier: z.enum(['default', 'flex', 'priority']),
     store: z.boolean(),
     temperature: z.number(),
     text: z.object({ format: anyObject, verbosity: z.literal('medium') }),

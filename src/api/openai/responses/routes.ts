@@ -121,7 +121,7 @@ export function responses(context: ApiContext): OpenAPIHono<Env> {
       const prompt = body.truncation === 'auto' ? toFittingPrompt(body, items, context.serving) : toPrompt(body, items);
       const id = newId('resp');
       const request = toGenerationRequest(id, body, prompt);
-      const submission = await submit(context, [request], 1, c.req.raw.signal).catch((error) => {
+      const submission = await submit(context, [request], 1, c).catch((error) => {
         throw inTermsOfResponses(error);
       });
 

@@ -1,0 +1,1 @@
+export { Admission, type AdmissionOptions, type Visit } from './admission.js';
