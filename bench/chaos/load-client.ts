@@ -5,6 +5,8 @@ export interface Outcome {
   ttftMs: number;
   /** Pieces of text that came: about as many as tokens. */
   pieces: number;
+  /** What a refusal says about when to come again, in ms. */
+  retryAfterMs: number;
   /** What is wrong with the answer, or with the way in which it was refused. */
   problem?: string;
 }
@@ -12,7 +14,7 @@ export interface Outcome {
 /** Streams a completion of `maxTokens` tokens, and checks the answer or the refusal. */
 export async function send(url: string, key: string, prompt: number[], maxTokens: number): Promise<Outcome> {
   const began = performance.now();
-  const outcome: Outcome = { status: 0, ttftMs: Number.NaN, pieces: 0 };
+  const outcome: Outcome = { status: 0, ttftMs: Number.NaN, pieces: 0, retryAfterMs: 0 };
   try {
     const response = await fetch(`${url}/v1/completions`, {
       method: 'POST',
@@ -20,6 +22,7 @@ export async function send(url: string, key: string, prompt: number[], maxTokens
       body: JSON.stringify({ prompt, max_tokens: maxTokens, ignore_eos: true, temperature: 0, stream: true }),
     });
     outcome.status = response.status;
+    outcome.retryAfterMs = Number(response.headers.get('retry-after') ?? 0) * 1000;
     if (!response.ok) return { ...outcome, ...faultOf(response, await response.text()) };
     let text = '';
     const decoder = new TextDecoder();

@@ -71,7 +71,7 @@ async function withServer<T>({ model }: OverloadOptions, use: (url: string, quir
   }
 }
 
-/** Each of whom asks again once answered, or after a pause once refused. */
+/** Each of whom asks again once answered, or, once refused, when it was told to. */
 async function users(url: string, key: string, count: number, seconds: number, random: Random): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const end = performance.now() + seconds * 1000;
@@ -79,7 +79,7 @@ async function users(url: string, key: string, count: number, seconds: number, r
     while (performance.now() < end) {
       const outcome = await send(url, key, prompt(random), MAX_TOKENS);
       outcomes.push(outcome);
-      if (outcome.status !== 200) await sleep(200);
+      await sleep(Math.min(outcome.retryAfterMs, Math.max(0, end - performance.now())));
     }
   };
   await Promise.all(Array.from({ length: count }, user));
