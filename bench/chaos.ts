@@ -72,16 +72,16 @@ async function kills({ killEvery, json, ...flags }: Flags): Promise<void> {
   const onProgress = (what: string): void => console.error(what);
   const report = await runChaos({ ...flags, model: model.path, killEverySeconds: killEvery, onProgress });
   if (json !== undefined) await writeFile(json, JSON.stringify(report, undefined, 2));
-  const { kills: killed, answers, lost, different, pausesMs, residentBytes, leaked } = report;
+  const { kills: killed, answers, left, lost, different, pausesMs, residentMiB, leaked } = report;
   const [p50, p99] = quantiles(pausesMs, [0.5, 0.99]);
-  const grown = (residentBytes.after - residentBytes.before) / 2 ** 20;
   console.log(
     [
-      `${model.name}, seed ${flags.seed}: ${killed} kills in ${flags.minutes} minutes, ${answers} answers`,
+      `${model.name}, seed ${flags.seed}: ${killed} kills in ${flags.minutes} minutes, ${answers} answers, ${left} clients left`,
       `lost: ${lost.length}, different from undisturbed ones: ${different.length}`,
       `from a kill to a stream's next text: p50 ${Math.round(p50!)} ms, p99 ${Math.round(p99!)} ms`,
-      `gateway: ${grown.toFixed(1)} MiB more resident memory, ${((grown * 60) / flags.minutes).toFixed(1)} MiB an hour`,
-      `left behind: ${leaked.blocks} blocks, ${leaked.requests} requests, ${leaked.processes} processes`,
+      `gateway: ${residentMiB.before.toFixed(0)} → ${residentMiB.after.toFixed(0)} MiB resident, ` +
+        `${residentMiB.slopePerHour.toFixed(1)} MiB an hour in the last half`,
+      `left behind: ${leaked.blocks} blocks, ${leaked.requests} requests, ${leaked.processes} processes, ${leaked.files} files`,
     ].join('\n'),
   );
   for (const line of [...lost, ...different].slice(0, 10)) console.error(line);

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startQuire } from '../../test/support/quire-process.js';
 import { createRandom, type Random } from '../random.js';
-import { type Answer, ask, type ChaosRequest } from './client.js';
+import { ask, type ChaosRequest } from './client.js';
+import { type Leaks, leaksOf, openFiles, residentMiB, slope } from './server-state.js';
 
 export interface ChaosOptions {
   /** Whatever `quire serve` takes. */
@@ -24,14 +25,22 @@ export interface ChaosReport {
   different: string[];
   /** From each kill to the next text of each stream that was running, in ms. */
   pausesMs: number[];
-  /** Of the gateway, at the end of warming up and at the end of it all. */
-  residentBytes: { before: number; after: number };
-  /** Left behind when all is over: blocks of the KV cache in use, running or waiting requests, processes but two. */
-  leaked: { blocks: number; requests: number; processes: number };
+  /** Clients that left in the middle of a stream. */
+  left: number;
+  /** Resident memory of the gateway, in MiB: before the first kill and after the last answer, and its slope in the last half. */
+  residentMiB: { before: number; after: number; slopePerHour: number };
+  /** Left behind when all is over; processes but two, sockets, files and pipes but those that were open before. */
+  leaked: Leaks & { processes: number; files: number };
 }
 
 /** Different requests; users send them over and over again, so that each has an answer to compare with. */
 const REQUESTS = 48;
+
+/** One of so many clients leaves when it has seen some text. */
+const LEAVES = 16;
+
+/** How often memory is looked at. */
+const SAMPLE_MS = 10_000;
 
 const CRASHES: NodeJS.Signals[] = ['SIGKILL', 'SIGABRT', 'SIGSEGV'];
 
@@ -45,11 +54,12 @@ export async function runChaos({ onProgress = () => {}, ...options }: ChaosOptio
   const quire = startQuire(['serve', '--model', options.model, ...flags]);
   try {
     const url = (await quire.seen(/ready at (http:\S+)/))[1]!;
+    const gateway = quire.child.pid!;
     const requests = mixedRequests(random);
     const expected = new Map<ChaosRequest, string>();
     onProgress(`${REQUESTS} requests without disturbance`);
     await inTurns(requests.values(), options.users, async (request) => {
-      expected.set(request, JSON.stringify((await ask(url, request)).choices));
+      expected.set(request, await ask(url, request));
     });
 
     const report: ChaosReport = {
@@ -59,9 +69,13 @@ export async function runChaos({ onProgress = () => {}, ...options }: ChaosOptio
       lost: [],
       different: [],
       pausesMs: [],
-      residentBytes: { before: await metric(url, 'process_resident_memory_bytes'), after: 0 },
-      leaked: { blocks: 0, requests: 0, processes: 0 },
+      left: 0,
+      residentMiB: { before: residentMiB(gateway), after: 0, slopePerHour: 0 },
+      leaked: { blocks: 0, requests: 0, processes: 0, files: 0 },
     };
+    const filesBefore = await quietFiles(gateway);
+    const resident: number[] = [];
+    const sampling = setInterval(() => resident.push(residentMiB(gateway)), SAMPLE_MS);
     const end = performance.now() + options.minutes * 60_000;
     let lastKill = Number.NEGATIVE_INFINITY;
 
@@ -82,28 +96,37 @@ export async function runChaos({ onProgress = () => {}, ...options }: ChaosOptio
       for (let i = 0; performance.now() < end; i++) yield requests[i % requests.length]!;
     }
     await inTurns(forever(), options.users, async (request) => {
+      if (request.body.stream && random.integer(0, LEAVES) === 0) return leave(request);
       let lastHeard = Number.POSITIVE_INFINITY;
       try {
-        const answer: Answer = await ask(url, request, () => {
-          const now = performance.now();
-          if (lastHeard < lastKill) report.pausesMs.push(now - lastKill);
-          lastHeard = now;
+        const answer = await ask(url, request, {
+          onText() {
+            const now = performance.now();
+            if (lastHeard < lastKill) report.pausesMs.push(now - lastKill);
+            lastHeard = now;
+          },
         });
-        const choices = JSON.stringify(answer.choices);
-        if (choices !== expected.get(request)) report.different.push(`${JSON.stringify(request)}\n${choices}`);
+        if (answer !== expected.get(request)) report.different.push(`${JSON.stringify(request)}\n${answer}`);
       } catch (error) {
         report.lost.push(`${JSON.stringify(request)}: ${error instanceof Error ? error.message : error}`);
       }
       report.answers++;
     });
+    async function leave(request: ChaosRequest): Promise<void> {
+      const leaving = new AbortController();
+      await ask(url, request, { onText: () => leaving.abort(), signal: leaving.signal }).catch((error: unknown) => {
+        if (!leaving.signal.aborted) report.lost.push(`${JSON.stringify(request)}: ${error}`);
+      });
+      report.left++;
+    }
     await killing;
 
-    report.residentBytes.after = await metric(url, 'process_resident_memory_bytes');
-    report.leaked = {
-      blocks: await metric(url, 'quire_kv_blocks{state="used"}'),
-      requests: (await metric(url, 'quire_num_requests_running')) + (await metric(url, 'quire_num_requests_waiting')),
-      processes: quire.tree().length - 2,
-    };
+    clearInterval(sampling);
+
+    const files = (await quietFiles(gateway)) - filesBefore;
+    report.residentMiB.after = residentMiB(gateway);
+    report.residentMiB.slopePerHour = slope(resident) * (3_600_000 / SAMPLE_MS);
+    report.leaked = { ...(await leaksOf(url)), processes: quire.tree().length - 2, files: Math.max(0, files) };
     return report;
   } finally {
     quire.kill();
@@ -118,26 +141,38 @@ async function inTurns<T>(items: Iterator<T> & Iterable<T>, users: number, use: 
   await Promise.all(Array.from({ length: users }, user));
 }
 
-async function metric(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`there is no metric ${name}`);
-  return Number(line.slice(name.length + 1));
+/** Files that a server has open whose clients have gone: fewer each time that it is looked, until it is done with them. */
+async function quietFiles(pid: number): Promise<number> {
+  let fewest = Number.POSITIVE_INFINITY;
+  for (let look = 0; look < 8; look++) {
+    // Idle connections are closed after 5 s.
+    await sleep(1000);
+    fewest = Math.min(fewest, openFiles(pid));
+  }
+  return fewest;
 }
 
-/** Of all lengths, greedy and seeded, with one or several choices, penalties, log-probabilities and forms. */
+/** Completions and chats of all lengths, streamed and whole, greedy and seeded, with all kinds of sampling; embeddings. */
 function mixedRequests(random: Random): ChaosRequest[] {
   const shared = tokens(random, 200);
-  return Array.from({ length: REQUESTS }, (_, i) => ({
-    prompt: [...(i % 3 === 0 ? shared : []), ...tokens(random, random.integer(4, i % 8 === 0 ? 500 : 80))],
-    max_tokens: random.integer(8, 96),
-    seed: i,
-    temperature: i % 4 === 0 ? 0 : 1,
-    ...(i % 5 === 0 && { n: 2 }),
-    ...(i % 6 === 1 && { frequency_penalty: 0.5, repetition_penalty: 1.1 }),
-    ...(i % 7 === 2 && { logprobs: 2 }),
-    ...(i % 9 === 3 && { json_schema: { type: 'object', properties: { a: { type: 'string', maxLength: 20 } } } }),
-  }));
+  return Array.from({ length: REQUESTS }, (_, i): ChaosRequest => {
+    const prompt = [...(i % 3 === 0 ? shared : []), ...tokens(random, random.integer(4, i % 8 === 0 ? 500 : 80))];
+    if (i % 12 === 7) return { path: '/v1/embeddings', body: { input: prompt } };
+    const isChat = i % 5 === 1;
+    const sampling = {
+      max_tokens: random.integer(8, 96),
+      seed: i,
+      temperature: i % 4 === 0 ? 0 : 1,
+      stream: i % 10 !== 4,
+      ...(i % 5 === 0 && { n: 2 }),
+      ...(i % 6 === 1 && { frequency_penalty: 0.5, repetition_penalty: 1.1 }),
+      ...(i % 7 === 2 && (isChat ? { logprobs: true, top_logprobs: 2 } : { logprobs: 2 })),
+      ...(i % 9 === 3 && { json_schema: { type: 'object', properties: { a: { type: 'string', maxLength: 20 } } } }),
+    };
+    if (!isChat) return { path: '/v1/completions', body: { prompt, ...sampling } };
+    const content = `Tell me about the numbers ${prompt.join(', ').slice(0, 300)}.`;
+    return { path: '/v1/chat/completions', body: { messages: [{ role: 'user', content }], ...sampling } };
+  });
 }
 
 function tokens(random: Random, count: number): number[] {

@@ -1,11 +1,9 @@
 import { createParser } from 'eventsource-parser';
 
-/** A completion to ask for. */
+/** A request that has one answer only, whenever and however often it is sent. */
 export interface ChaosRequest {
-  prompt: number[];
-  max_tokens: number;
-  n?: number;
-  [sampling: string]: unknown;
+  path: '/v1/completions' | '/v1/chat/completions' | '/v1/embeddings';
+  body: { stream?: boolean; n?: number; [field: string]: unknown };
 }
 
 interface Choice {
@@ -14,24 +12,51 @@ interface Choice {
   logprobs: number[];
 }
 
-/** All that a client sees of it, put together. */
-export interface Answer {
-  choices: Choice[];
+/** What chunks and whole answers of completions and chats have in common. */
+interface ChoiceBody {
+  index: number;
+  text?: string;
+  delta?: { content?: string | null };
+  message?: { content: string | null };
+  finish_reason: string | null;
+  logprobs?: { token_logprobs?: number[]; content?: { logprob: number }[] } | null;
+}
+
+export interface AskOptions {
+  /** Called for each piece of text of a stream. */
+  onText?: () => void;
+  /** Fires when the client leaves. */
+  signal?: AbortSignal;
 }
 
 /**
- * Streams a completion.
- * @param onText Called for each piece of text.
+ * Sends a request.
+ * @returns All that its client sees of the answer, as text to compare.
  * @throws Error when the answer breaks off, or is none
  */
-export async function ask(url: string, request: ChaosRequest, onText = () => {}): Promise<Answer> {
-  const response = await fetch(`${url}/v1/completions`, {
+export async function ask(url: string, { path, body }: ChaosRequest, options: AskOptions = {}): Promise<string> {
+  const { signal, onText = () => {} } = options;
+  const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ ...request, stream: true }),
+    body: JSON.stringify(body),
+    signal: signal ?? null,
   });
   if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  const choices = Array.from({ length: request.n ?? 1 }, (): Choice => ({ text: '', finish: null, logprobs: [] }));
+  if (path === '/v1/embeddings') return JSON.stringify(((await response.json()) as { data: unknown }).data);
+
+  const choices = Array.from({ length: body.n ?? 1 }, (): Choice => ({ text: '', finish: null, logprobs: [] }));
+  const add = ({ index, text, delta, message, finish_reason, logprobs }: ChoiceBody): void => {
+    const choice = choices[index]!;
+    choice.text += text ?? delta?.content ?? message?.content ?? '';
+    choice.finish ??= finish_reason;
+    choice.logprobs.push(...(logprobs?.token_logprobs ?? logprobs?.content?.map(({ logprob }) => logprob) ?? []));
+  };
+  if (!body.stream) {
+    for (const choice of ((await response.json()) as { choices: ChoiceBody[] }).choices) add(choice);
+    return JSON.stringify(choices);
+  }
+
   let isDone = false;
   let fault: string | undefined;
   const parser = createParser({
@@ -42,11 +67,8 @@ export async function ask(url: string, request: ChaosRequest, onText = () => {})
       }
       const chunk = JSON.parse(data);
       if (chunk.error) fault = JSON.stringify(chunk.error);
-      for (const { index, text, finish_reason, logprobs } of chunk.choices ?? []) {
-        const choice = choices[index]!;
-        choice.text += text;
-        choice.finish ??= finish_reason;
-        choice.logprobs.push(...(logprobs?.token_logprobs ?? []));
+      for (const choice of chunk.choices ?? []) {
+        add(choice);
         onText();
       }
     },
@@ -55,5 +77,5 @@ export async function ask(url: string, request: ChaosRequest, onText = () => {})
   for await (const bytes of response.body!) parser.feed(decoder.decode(bytes, { stream: true }));
   if (fault !== undefined) throw new Error(fault);
   if (!isDone || choices.some(({ finish }) => finish === null)) throw new Error('the answer broke off');
-  return { choices };
+  return JSON.stringify(choices);
 }

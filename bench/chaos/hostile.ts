@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import type { OpenApiDocument } from '../../test/support/openapi-requests.js';
 import { startQuire } from '../../test/support/quire-process.js';
@@ -6,6 +5,7 @@ import { createRandom } from '../random.js';
 import { hardForm, hostileRequests } from './hostile-bodies.js';
 import { hostileBytes } from './hostile-bytes.js';
 import { sendBytes, sendRequest } from './hostile-client.js';
+import { type Leaks, leaksOf, metric, residentMiB, slope } from './server-state.js';
 
 export interface HostileOptions {
   /** Whatever `quire serve` takes. */
@@ -35,7 +35,7 @@ export interface HostileReport {
   slopes: { gateway: number; engine: number };
   /** Engines that died; blocks and requests that are left. */
   restarts: number;
-  leaked: { blocks: number; requests: number };
+  leaked: Leaks;
 }
 
 /** Of ten inputs so many are written to sockets as they are. */
@@ -110,15 +110,13 @@ export async function runHostile({ onProgress = () => {}, ...options }: HostileO
 
     report.seconds = (performance.now() - began) / 1000;
     await good();
+    const partsOf10k = 10_000 / partSize;
     report.slopes = {
-      gateway: slope(report.residentMiB.gateway, partSize),
-      engine: slope(report.residentMiB.engine, partSize),
+      gateway: slope(report.residentMiB.gateway) * partsOf10k,
+      engine: slope(report.residentMiB.engine) * partsOf10k,
     };
     report.restarts = await metric(url, 'quire_engine_restarts_total');
-    report.leaked = {
-      blocks: await metric(url, 'quire_kv_blocks{state="used"}'),
-      requests: (await metric(url, 'quire_num_requests_running')) + (await metric(url, 'quire_num_requests_waiting')),
-    };
+    report.leaked = await leaksOf(url);
     return report;
   } finally {
     quire.kill();
@@ -164,33 +162,6 @@ async function goodText(url: string): Promise<string> {
   });
   const body = (await response.json()) as { choices?: { text: string }[] };
   return body.choices?.[0]?.text ?? JSON.stringify(body);
-}
-
-async function metric(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`there is no metric ${name}`);
-  return Number(line.slice(name.length + 1));
-}
-
-/** NaN where it cannot be known: there is no /proc, or no such process. */
-function residentMiB(pid: number): number {
-  try {
-    return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
-  } catch {
-    return Number.NaN;
-  }
-}
-
-/** Least squares over the last half, in MiB for 10,000 inputs. */
-function slope(samples: readonly number[], inputsEach: number): number {
-  const last = samples.slice(Math.floor(samples.length / 2)).filter((value) => !Number.isNaN(value));
-  const middle = (last.length - 1) / 2;
-  const mean = last.reduce((sum, value) => sum + value, 0) / last.length;
-  const spread = last.reduce((sum, _, i) => sum + (i - middle) ** 2, 0);
-  if (spread === 0) return 0;
-  const rise = last.reduce((sum, value, i) => sum + (i - middle) * (value - mean), 0) / spread;
-  return (rise / inputsEach) * 10_000;
 }
 
 function reasonOf(error: unknown): string {

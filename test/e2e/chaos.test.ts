@@ -17,7 +17,7 @@ test(
     });
     expect(report.lost).toEqual([]);
     expect(report.different).toEqual([]);
-    expect(report.leaked).toEqual({ blocks: 0, requests: 0, processes: 0 });
+    expect(report.leaked).toEqual({ blocks: 0, requests: 0, processes: 0, files: 0 });
     expect(report.kills).toBeGreaterThan(0);
     expect(report.answers).toBeGreaterThan(0);
   },

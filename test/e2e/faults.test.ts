@@ -30,14 +30,18 @@ const TRIES = 4;
 
 const MODEL = 'model';
 const REQUESTS: ChaosRequest[] = Array.from({ length: 5 }, (_, i) => ({
-  model: MODEL,
-  prompt: [...pseudoRandomTokens(20 + 30 * i, i, POISON)],
-  max_tokens: 80,
-  temperature: i % 2,
-  seed: i,
-  ignore_eos: true,
-  ...(i === 2 && { n: 2 }),
-  ...(i === 3 && { logprobs: 2 }),
+  path: '/v1/completions',
+  body: {
+    model: MODEL,
+    prompt: [...pseudoRandomTokens(20 + 30 * i, i, POISON)],
+    max_tokens: 80,
+    temperature: i % 2,
+    seed: i,
+    ignore_eos: true,
+    stream: true,
+    ...(i === 2 && { n: 2 }),
+    ...(i === 3 && { logprobs: 2 }),
+  },
 }));
 
 let args: string[];
@@ -64,7 +68,7 @@ async function restarts(url: string): Promise<number> {
 
 describe('a server whose engines break in every way there is', () => {
   let url: string;
-  let undisturbed: unknown[];
+  let undisturbed: string[];
 
   beforeAll(async () => {
     const reference = await serve({});
