@@ -3,6 +3,7 @@ import { type BatchingPolicy, type BatchingPolicyName, createBatchingPolicy } fr
 import { FairQueue } from './fair-queue.js';
 import { holdings, isShared, OUTPUT_WEIGHT, takingTurns } from './fair-share.js';
 import { PrefillBudget } from './prefill-budget.js';
+import { PrefixClaims } from './prefix-claims.js';
 import { compareSequences, forkSequence, isDecoding, remainingTokens, type Sequence } from './sequence.js';
 import { addChunk, StepTimeModel, type StepWork } from './step-time-model.js';
 import { TokenList } from './token-list.js';
@@ -113,11 +114,7 @@ export class Scheduler {
   private readonly sequencesOf = new Map<string, Sequence[]>();
   private readonly stepTimes = new StepTimeModel();
   private arrivals = 0;
-  /**
-   * Chain keys of blocks that a running prefill is going to compute, and who: others with the same prefix wait for them
-   * (a slot, but no compute) instead of computing them a second time.
-   */
-  private readonly claimed = new Map<string, Sequence>();
+  private readonly claims: PrefixClaims;
   /** The head of the queue did not fit when this many blocks were free: no use to look again before there are more. */
   private blockedAtFree: { sequence: Sequence; freeBlocks: number } | undefined;
 
@@ -132,6 +129,7 @@ export class Scheduler {
     }
     this.options = options;
     this.cache = new KVCache(options);
+    this.claims = new PrefixClaims(this.cache);
     this.policy = createBatchingPolicy(options.policy, options.batchWindowMs);
   }
 
@@ -242,7 +240,7 @@ export class Scheduler {
   commit(plan: StepPlan): void {
     for (const { sequence, start, count } of plan.scheduled) {
       this.cache.commit(sequence.table, sequence.tokens.array, start + count);
-      if (sequence.claims.length > 0) this.settleClaims(sequence);
+      this.claims.settle(sequence);
     }
   }
 
@@ -306,7 +304,7 @@ export class Scheduler {
       claims += sequence.claims.length;
       if (sequence.state !== 'running') throw new Error(`a ${sequence.state} sequence is in the running batch`);
     }
-    if (claims !== this.claimed.size) throw new Error(`${this.claimed.size} claims, but sequences name ${claims}`);
+    if (claims !== this.claims.size) throw new Error(`${this.claims.size} claims, but sequences name ${claims}`);
     const live = this.running.length + this.waiting.size;
     if (live !== tables.length) throw new Error(`${live} sequences run or wait, but ${tables.length} are known`);
   }
@@ -334,7 +332,7 @@ export class Scheduler {
     let wantedTokens = plan.tokens;
     const count = (sequence: Sequence): void => {
       this.adoptCached(sequence);
-      if (this.waitsForSharedBlock(sequence)) return;
+      if (this.claims.isLeftToOther(sequence)) return;
       prefills++;
       // More than half of a step is for one of them only if nobody else wants it.
       wantedTokens += Math.min(remainingTokens(sequence), maxNumBatchedTokens / 2);
@@ -374,7 +372,7 @@ export class Scheduler {
    * @returns in the order of `prefills`, without those that get nothing
    */
   private sharePrefillBudget(prefills: Sequence[], plan: StepPlan): [Sequence, number][] {
-    const first = prefills.find((sequence) => !this.waitsForSharedBlock(sequence));
+    const first = prefills.find((sequence) => !this.claims.isLeftToOther(sequence));
     if (first === undefined) return [];
     const counts = new Map<Sequence, number>();
     const budget = this.prefillBudget(first, plan);
@@ -382,13 +380,13 @@ export class Scheduler {
       const granted = counts.get(sequence) ?? 0;
       const start = sequence.table.computed + granted;
       const count = limit.allows(start, remainingTokens(sequence) - granted);
-      if (count === 0 || this.waitsForSharedBlock(sequence)) return;
-      this.claimSharedBlocks(sequence);
+      if (count === 0 || this.claims.isLeftToOther(sequence)) return;
+      this.claims.claim(sequence);
       counts.set(sequence, granted + count);
       budget.spend(start, count);
       if (limit !== budget) limit.spend(start, count);
     };
-    this.claimSharedBlocks(first);
+    this.claims.claim(first);
     const overtaking = budget.half();
     const shorter = prefills.filter(
       (sequence) => sequence.priority === first.priority && remainingTokens(sequence) < remainingTokens(first),
@@ -422,7 +420,7 @@ export class Scheduler {
       const isPlanned = plan.scheduled.some((scheduled) => scheduled.sequence === victim);
       if (victim === sequence || isPlanned) {
         // Whoever is better goes on and will free blocks. Nobody must wait for blocks that this one cannot compute.
-        this.dropClaims(sequence);
+        this.claims.drop(sequence);
         return;
       }
       this.preempt(victim);
@@ -548,52 +546,8 @@ export class Scheduler {
 
   private leaveBatch(sequence: Sequence): void {
     this.running.splice(this.running.indexOf(sequence), 1);
-    this.dropClaims(sequence);
+    this.claims.drop(sequence);
     this.cache.release(sequence.table);
-  }
-
-  /**
-   * Whether the sequence's next block is going to be computed by another one. No circle of waiting: whoever waits has
-   * all blocks before the one it waits for, so the one it waits for can adopt those and is itself free to compute.
-   */
-  private waitsForSharedBlock(sequence: Sequence): boolean {
-    const { table, tokens } = sequence;
-    if (sequence.computesAll) return false;
-    const { first, end } = this.promptBlocksToCompute(sequence);
-    if (first >= end) return false;
-    const owner = this.claimed.get(this.cache.blockKey(table, tokens.array, first));
-    return owner !== undefined && owner !== sequence;
-  }
-
-  /** Announces the prompt blocks that the sequence is going to compute, as far as nobody else did. */
-  private claimSharedBlocks(sequence: Sequence): void {
-    const { first, end } = this.promptBlocksToCompute(sequence);
-    if (sequence.claims.length > 0) return;
-    for (let i = first; i < end; i++) {
-      const key = this.cache.blockKey(sequence.table, sequence.tokens.array, i);
-      if (this.claimed.has(key)) continue;
-      this.claimed.set(key, sequence);
-      sequence.claims.push({ key, block: i });
-    }
-  }
-
-  /** Full blocks of the prompt that others could share, from the next one on; none in the middle of a block. */
-  private promptBlocksToCompute({ table, promptLength }: Sequence): { first: number; end: number } {
-    const { blockSize, enablePrefixCaching } = this.cache;
-    if (!enablePrefixCaching || table.computed % blockSize !== 0) return { first: 0, end: 0 };
-    return { first: table.computed / blockSize, end: Math.floor((promptLength - 1) / blockSize) };
-  }
-
-  /** Claims whose blocks are computed are fulfilled. */
-  private settleClaims(sequence: Sequence): void {
-    const { table, claims } = sequence;
-    const computedBlocks = Math.floor(table.computed / this.cache.blockSize);
-    while (claims.length > 0 && claims[0].block < computedBlocks) this.claimed.delete(claims.shift()!.key);
-  }
-
-  private dropClaims(sequence: Sequence): void {
-    for (const { key } of sequence.claims) this.claimed.delete(key);
-    sequence.claims.length = 0;
   }
 }
 
