@@ -2,6 +2,9 @@ import { bodyLimit } from 'hono/body-limit';
 import { createMiddleware } from 'hono/factory';
 import { ApiError } from './openai/errors.js';
 
+/** No route reads these, and no `Request` can be made of them. */
+const UNREAD = new Set(['TRACE', 'TRACK', 'CONNECT']);
+
 /**
  * Refuses bodies of more than `maxBytes`. A declared length is believed, since Node's parser holds the client to it;
  * bodies without one (chunked) are counted while they are read. Hono's middleware counts; asking it only then spares all
@@ -16,7 +19,7 @@ export function limitBody(maxBytes: number) {
   const counted = bodyLimit({ maxSize: maxBytes, onError: refuse });
   return createMiddleware(async (c, next) => {
     // Where the guards of two routes match, the body has been counted and read by now.
-    if (c.req.bodyCache.text !== undefined) return await next();
+    if (c.req.bodyCache.text !== undefined || UNREAD.has(c.req.method)) return await next();
     const length = c.req.header('Content-Length');
     if (length === undefined || c.req.header('Transfer-Encoding') !== undefined) {
       c.req.raw = plainRequest(c.req.raw);

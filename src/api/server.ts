@@ -1,7 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { type AddressInfo, Server as SocketServer } from 'node:net';
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
+import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Logger } from '../telemetry/index.js';
 import { watchFiles } from './access/index.js';
@@ -72,11 +72,8 @@ const DEFAULT_GRACE_MS = 10_000;
 export async function listen(app: FetchApp, options: ListenOptions = {}): Promise<RunningServer> {
   const { host = '127.0.0.1', port = 8000, socket, reusePort, tls, limits, logger } = options;
   const serverOptions = serverOptionsOf(limits);
-  const server = createAdaptorServer({
-    ...(tls === undefined
-      ? { createServer, serverOptions }
-      : { createServer: createTlsServer, serverOptions: { ...serverOptions, ...readTls(tls) } }),
-    async fetch(request, env) {
+  const listener = getRequestListener(
+    async (request, env) => {
       const response = await app.fetch(request, env);
       const { outgoing } = env as HttpBindings;
       const text = outgoing.socket && takeTextBody(response.body);
@@ -85,8 +82,12 @@ export async function listen(app: FetchApp, options: ListenOptions = {}): Promis
       return RESPONSE_ALREADY_SENT;
     },
     // Faster by 0.06 ms a request, but the process may be somebody else's, whose globals are not ours to replace.
-    overrideGlobalObjects: false,
-  }) as Server;
+    { overrideGlobalObjects: false, errorHandler: answerUnreadable },
+  );
+  const server =
+    tls === undefined
+      ? createServer(serverOptions, listener)
+      : createTlsServer({ ...serverOptions, ...readTls(tls) }, listener);
   limitConnections(server, limits);
   let connections = 0;
   server.on('connection', (connection) => {
@@ -174,4 +175,11 @@ export async function listen(app: FetchApp, options: ListenOptions = {}): Promis
       clearTimeout(timer);
     },
   };
+}
+
+/** For what is no request to an app: a `Host` header that is no host, for one. The app answers all its own errors. */
+function answerUnreadable(error: unknown): Response {
+  if (!(error instanceof RequestError)) return new Response(null, { status: 500 });
+  const message = `The request is not valid HTTP/1.1: ${error.message}.`;
+  return Response.json({ error: { message, type: 'invalid_request_error', param: null, code: null } }, { status: 400 });
 }

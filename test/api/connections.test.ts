@@ -94,6 +94,26 @@ describe('a connection', () => {
     expectError(await exchange(port, smuggled), '400 Bad Request', null);
   });
 
+  test.each([
+    ['POST / HTTP/1.1', 422],
+    ['POST /v1/chat/completions HTTP/1.1', 400],
+    ['POST /v1/completions HTTP/1.1', 400],
+    ['TRACE /v1/models HTTP/1.1', 405],
+    ['TRACE /nothing HTTP/1.1', 404],
+    ['POST /v1/completions?%=%&&=[ HTTP/1.1', 400],
+  ])('with nothing but "%s" is answered with %i', async (line, status) => {
+    const { port } = await serve();
+    const answer = await exchange(port, `${line}\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    expect(answer.split(' ')[1]).toBe(String(status));
+    expect(JSON.parse(answer.split('\r\n\r\n')[1]!)).toHaveProperty('error');
+  });
+
+  test('for a host that is none is told so', async () => {
+    const { port } = await serve();
+    const answer = await exchange(port, 'GET /health HTTP/1.1\r\nHost: [::1\r\nConnection: close\r\n\r\n');
+    expectError(answer, '400 Bad Request', null);
+  });
+
   test('that breaks the rules in the middle of an answer is ended, and the answer is not mixed with another', async () => {
     const script: Script = async function* () {
       yield delta(0, 'first');

@@ -1,5 +1,5 @@
 import type { Hook } from '@hono/zod-openapi';
-import type { Env } from 'hono';
+import type { Env, HonoRequest } from 'hono';
 import type { z } from 'zod';
 import { RequestError } from '../../serving/index.js';
 
@@ -8,8 +8,13 @@ type Issue = z.core.$ZodIssue;
 /** Default hook of an app: throws what is wrong with a body. */
 export const refuseInvalid: Hook<unknown, Env, string, unknown> = async (result, c) => {
   if (result.success) return;
-  throw toRequestError(result.error.issues, result.target === 'json' ? await c.req.json() : c.req.query());
+  throw toRequestError(result.error.issues, result.target === 'json' ? await bodyOf(c.req) : c.req.query());
 };
+
+/** Undefined where there is none, and no Content-Type that promises one. */
+function bodyOf(request: HonoRequest): Promise<unknown> {
+  return request.json().catch(() => undefined);
+}
 
 /**
  * One clear sentence for what is wrong with a body, about the first fault that was found.
