@@ -82,7 +82,8 @@ export class FairQueue {
     let least = Number.POSITIVE_INFINITY;
     for (const other of this.queues.keys()) least = Math.min(least, this.servedTo(other));
     if (least === Number.POSITIVE_INFINITY) least = this.servedTo(this.lastToLeave);
-    this.served.set(tenant, Math.max(this.servedTo(tenant), least));
+    // A token less, so that whoever comes anew goes before those who wait for longer, once.
+    this.served.set(tenant, Math.max(this.servedTo(tenant), least - 1));
     if (this.served.size > MAX_IDLE_TENANTS + this.queues.size) this.forgetIdle();
   }
 

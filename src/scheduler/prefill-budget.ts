@@ -5,6 +5,8 @@ export class PrefillBudget {
   private readonly model: StepTimeModel;
   private tokens: number;
   private ms: number;
+  /** What was spent of it. */
+  spentMs = 0;
 
   /** @param ms Infinity where nothing limits it */
   constructor(model: StepTimeModel, tokens: number, ms: number) {
@@ -21,7 +23,19 @@ export class PrefillBudget {
 
   spend(start: number, count: number): void {
     this.tokens -= count;
-    this.ms -= this.model.chunkMs(start, count);
+    const ms = this.model.chunkMs(start, count);
+    this.ms -= ms;
+    this.spentMs += ms;
+  }
+
+  /** Has it allow so many tokens behind `start` positions, however long they take. */
+  atLeast(start: number, count: number): void {
+    this.ms = Math.max(this.ms, this.model.chunkMs(start, count));
+  }
+
+  /** A budget of its own, of the tokens that are left and of this time. */
+  rest(ms: number): PrefillBudget {
+    return new PrefillBudget(this.model, this.tokens, ms);
   }
 
   /** A budget of its own of half the size. */

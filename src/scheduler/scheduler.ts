@@ -80,6 +80,16 @@ export class AdmissionError extends Error {
  */
 const MIN_PREFILLS = 4;
 
+/** How long tenants are remembered to have been here together, in ms. */
+const CONTENDED_MS = 60_000;
+
+/**
+ * Of `targetItlMs`: how long a step may take that has prompts of a tenant with more than its share, and what they get at
+ * least. What another tenant asks waits for the step that is under way, so its first token comes the sooner.
+ */
+const GREEDY_STEP = 1 / 3;
+const GREEDY_LEAST = 1 / 8;
+
 /**
  * Decides who runs in a step, and with how many tokens (vLLM V1's rule): a step has a token budget, every sequence
  * wants its remaining tokens: a decode 1, a prefill the rest of its prompt, cut into chunks by the budget. Decodes come
@@ -100,7 +110,8 @@ const MIN_PREFILLS = 4;
  *
  * Tenants share evenly, but leave to others what they do not want: the queue goes by what each was served
  * ({@link FairQueue}), running sequences take turns ({@link takingTurns}), and whoever waits with less than its share of
- * slots or blocks gets them from those with more ({@link makeRoomForFirst}). With one tenant nothing of that happens.
+ * slots or blocks gets them from those with more ({@link makeRoomForFirst}), whose prompts may not lengthen steps by much
+ * ({@link greedyBudget}). With one tenant nothing of that happens.
  */
 export class Scheduler {
   readonly options: SchedulerOptions;
@@ -111,6 +122,10 @@ export class Scheduler {
   /** Best first, by {@link compareSequences}, or {@link takingTurns} while several tenants run. */
   private running: Sequence[] = [];
   private isTakingTurns = false;
+  /** When several tenants were last here together, on the clock of {@link plan}. */
+  private contendedAt = Number.NEGATIVE_INFINITY;
+  /** A tenant with more slots than these has more than its share. */
+  private slotShare = Number.POSITIVE_INFINITY;
   private readonly sequencesOf = new Map<string, Sequence[]>();
   private readonly stepTimes = new StepTimeModel();
   private arrivals = 0;
@@ -218,6 +233,7 @@ export class Scheduler {
   /** Chooses what the next step computes, and reserves the blocks for it. `now` is in ms, on any steady clock. */
   plan(now: number): StepPlan {
     const plan: StepPlan = { scheduled: [], copies: [], tokens: 0 };
+    this.countTenants(now);
     this.takeTurns();
     this.makeRoomForFirst();
     for (const sequence of [...this.running]) {
@@ -338,9 +354,13 @@ export class Scheduler {
       wantedTokens += Math.min(remainingTokens(sequence), maxNumBatchedTokens / 2);
     };
     for (const sequence of this.running) if (!isDecoding(sequence)) count(sequence);
-    while (quota > 0 && (prefills < MIN_PREFILLS || wantedTokens < maxNumBatchedTokens)) {
+    while (quota > 0) {
       const sequence = this.waiting.peek();
-      if (!sequence || this.slotsUsed() + 1 + sequence.pendingForks > maxNumSeqs) return;
+      if (!sequence) return;
+      const isWanted = prefills < MIN_PREFILLS || wantedTokens < maxNumBatchedTokens;
+      // Prefills that others have at hand are no reason for whoever has less than its share to wait.
+      if (!isWanted && !this.isOwed(sequence)) return;
+      if (this.slotsUsed() + 1 + sequence.pendingForks > maxNumSeqs) return;
       if (this.running.length > 0 && !this.hasRoomFor(sequence)) return;
       this.waiting.pop();
       quota--;
@@ -367,15 +387,33 @@ export class Scheduler {
   /**
    * How many tokens each prefill is to compute: half of the budget may go to prompts that need less than the first one
    * does, the shortest first; the rest is given out in order. So a short prompt does not wait for a long one, and the
-   * first one never gets less than half.
+   * first one never gets less than half. Prompts of tenants with more than their share may not lengthen a step by much.
    *
    * @returns in the order of `prefills`, without those that get nothing
    */
   private sharePrefillBudget(prefills: Sequence[], plan: StepPlan): [Sequence, number][] {
-    const first = prefills.find((sequence) => !this.claims.isLeftToOther(sequence));
-    if (first === undefined) return [];
     const counts = new Map<Sequence, number>();
-    const budget = this.prefillBudget(first, plan);
+    const held = holdings(this.running, slotsOf);
+    const isGreedy = ({ tenant }: Sequence): boolean => held.get(tenant)! > this.slotShare;
+    const budget = this.prefillBudget(plan);
+    this.sharePrefills(
+      prefills.filter((sequence) => !isGreedy(sequence)),
+      budget,
+      counts,
+    );
+    const greedy = prefills.filter(isGreedy);
+    if (greedy.length > 0) this.sharePrefills(greedy, this.greedyBudget(budget, plan), counts);
+    return prefills.flatMap((sequence) => {
+      const count = counts.get(sequence);
+      return count === undefined ? [] : [[sequence, count]];
+    });
+  }
+
+  /** Adds to `counts`. The first one gets a block at least, if nobody has got anything. */
+  private sharePrefills(prefills: Sequence[], budget: PrefillBudget, counts: Map<Sequence, number>): void {
+    const first = prefills.find((sequence) => !this.claims.isLeftToOther(sequence));
+    if (first === undefined) return;
+    if (counts.size === 0) budget.atLeast(first.table.computed, this.options.blockSize);
     const grant = (sequence: Sequence, limit: PrefillBudget): void => {
       const granted = counts.get(sequence) ?? 0;
       const start = sequence.table.computed + granted;
@@ -394,22 +432,21 @@ export class Scheduler {
     shorter.sort((a, b) => remainingTokens(a) - remainingTokens(b) || compareSequences(a, b));
     for (const sequence of shorter) grant(sequence, overtaking);
     for (const sequence of prefills) grant(sequence, budget);
-    return prefills.flatMap((sequence) => {
-      const count = counts.get(sequence);
-      return count === undefined ? [] : [[sequence, count]];
-    });
   }
 
-  /** At least a block of the first prefill, however long the decodes take. */
-  private prefillBudget(first: Sequence, plan: StepPlan): PrefillBudget {
-    const { maxNumBatchedTokens, targetItlMs, blockSize } = this.options;
-    const tokens = maxNumBatchedTokens - plan.tokens;
-    if (targetItlMs === 0 || plan.scheduled.length === 0) {
-      return new PrefillBudget(this.stepTimes, tokens, Number.POSITIVE_INFINITY);
-    }
-    const left = targetItlMs - this.stepTimes.predict(workOf(plan));
-    const least = this.stepTimes.chunkMs(first.table.computed, blockSize);
-    return new PrefillBudget(this.stepTimes, tokens, Math.max(left, least));
+  private prefillBudget(plan: StepPlan): PrefillBudget {
+    const { maxNumBatchedTokens, targetItlMs } = this.options;
+    const isLimited = targetItlMs > 0 && plan.scheduled.length > 0;
+    const left = isLimited ? targetItlMs - this.stepTimes.predict(workOf(plan)) : Number.POSITIVE_INFINITY;
+    return new PrefillBudget(this.stepTimes, maxNumBatchedTokens - plan.tokens, left);
+  }
+
+  /** What prompts of tenants with more than their share may take of a step, after others have spent of its budget. */
+  private greedyBudget(budget: PrefillBudget, plan: StepPlan): PrefillBudget {
+    const { targetItlMs } = this.options;
+    if (targetItlMs === 0) return budget;
+    const left = targetItlMs * GREEDY_STEP - this.stepTimes.predict(workOf(plan)) - budget.spentMs;
+    return budget.rest(Math.max(left, targetItlMs * GREEDY_LEAST));
   }
 
   private planChunk(sequence: Sequence, count: number, plan: StepPlan): void {
@@ -478,6 +515,27 @@ export class Scheduler {
     this.running.splice(i, 0, sequence);
   }
 
+  /** Whoever asks one thing after the other is a tenant in between as well. */
+  private countTenants(now: number): void {
+    const tenants = this.tenants();
+    if (tenants > 1) this.contendedAt = now;
+    const isContended = now - this.contendedAt < CONTENDED_MS;
+    const share = Math.floor(this.options.maxNumSeqs / Math.max(2, tenants));
+    this.slotShare = isContended ? Math.max(1, share) : Number.POSITIVE_INFINITY;
+  }
+
+  /** That run or wait. */
+  private tenants(): number {
+    return new Set([...this.running.map(({ tenant }) => tenant), ...this.waiting.tenants()]).size;
+  }
+
+  /** Whether several tenants share the slots, and this one would not have more than its share with it. */
+  private isOwed(sequence: Sequence): boolean {
+    if (this.slotShare === Number.POSITIVE_INFINITY) return false;
+    const own = this.running.filter(({ tenant }) => tenant === sequence.tenant);
+    return own.reduce((slots, one) => slots + slotsOf(one), slotsOf(sequence)) <= this.slotShare;
+  }
+
   /** While several tenants run, nobody's sequences all come before another's. */
   private takeTurns(): void {
     const shared = isShared(this.running);
@@ -494,14 +552,17 @@ export class Scheduler {
     if (first === undefined || this.options.policy !== 'continuous') return;
     if (this.running.every(({ tenant }) => tenant === first.tenant)) return;
     const { maxNumSeqs, numBlocks } = this.options;
-    const tenants = new Set([...this.running.map(({ tenant }) => tenant), ...this.waiting.tenants()]).size;
-    const slots = ({ pendingForks }: Sequence): number => 1 + pendingForks;
-    const hasSlot = (): boolean => this.slotsUsed() + slots(first) <= maxNumSeqs;
-    const slotShare = Math.max(1, Math.floor(maxNumSeqs / tenants));
-    if (!this.takeFromOthers(first, hasSlot, slots, slots(first), slotShare)) return;
+    const hasSlot = (): boolean => this.slotsUsed() + slotsOf(first) <= maxNumSeqs;
+    if (!this.takeFromOthers(first, hasSlot, slotsOf, slotsOf(first), this.slotShare)) return;
     const hasBlocks = (): boolean => this.running.length === 0 || this.hasRoomFor(first);
     const needed = this.cache.blocksFor(first.tokens.length);
-    this.takeFromOthers(first, hasBlocks, ({ table }) => table.blocks.length, needed, Math.floor(numBlocks / tenants));
+    this.takeFromOthers(
+      first,
+      hasBlocks,
+      ({ table }) => table.blocks.length,
+      needed,
+      Math.floor(numBlocks / this.tenants()),
+    );
   }
 
   /** @returns whether there is room now */
@@ -549,6 +610,11 @@ export class Scheduler {
     this.claims.drop(sequence);
     this.cache.release(sequence.table);
   }
+}
+
+/** Its own, and those of choices to come. */
+function slotsOf({ pendingForks }: Sequence): number {
+  return 1 + pendingForks;
 }
 
 /** At least the newest token is computed, as something is wanted of it. */

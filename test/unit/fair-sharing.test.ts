@@ -2,6 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { Scheduler, type SchedulerOptions, type StepPlan } from '../../src/scheduler/index.js';
 
 const BLOCK_SIZE = 16;
+/** What a step takes in ms, and one more for each token. */
+const STEP_MS = 5;
+
+/** Until a tenant is forgotten that asks nothing. */
+const FORGOTTEN_MS = 60_000;
 
 /** A scheduler, what waits for it, and who got what. */
 class Simulation {
@@ -46,6 +51,7 @@ class Simulation {
     const { scheduler } = this;
     const plan = scheduler.plan(this.now++);
     scheduler.commit(plan);
+    scheduler.observe(plan, STEP_MS + plan.tokens);
     for (const { sequence, samples } of plan.scheduled) {
       if (!samples) continue;
       const { requestId, tenant, promptLength } = sequence;
@@ -99,6 +105,27 @@ describe('beside a tenant with a thousand requests', () => {
     simulation.run(6);
     // The prompt that is being computed keeps half of a step.
     expect(simulation.firstToken.get(quiet!)! - asked).toBeLessThanOrEqual(5);
+  });
+
+  it('a single prompt is computed in a step of its own, and theirs lengthen no step by much', () => {
+    const simulation = new Simulation({ targetItlMs: 120 });
+    simulation.add('flood', 1000, { prompt: 300, maxTokens: 30 });
+    const longest = (steps: number): number => {
+      const tokens = Array.from({ length: steps }, () => simulation.step().tokens);
+      return Math.max(...tokens.slice(10));
+    };
+    // Alone it may use a step as it likes.
+    expect(longest(100)).toBeGreaterThan(90);
+    for (let i = 0; i < 5; i++) {
+      const [quiet] = simulation.add('quiet', 1, { prompt: 80, maxTokens: 2 });
+      const asked = simulation.now;
+      while (!simulation.ended.has(quiet!)) simulation.step();
+      expect(simulation.firstToken.get(quiet!)! - asked).toBe(1);
+      // Also while the other one asks nothing: it may come at any time.
+      expect(longest(30)).toBeLessThan(60);
+    }
+    simulation.now += FORGOTTEN_MS;
+    expect(longest(100)).toBeGreaterThan(90);
   });
 
   it('a single one gets blocks, although theirs hold all there are', () => {
