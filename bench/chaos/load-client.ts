@@ -3,8 +3,8 @@ export interface Outcome {
   status: number;
   /** From sending to the first text, in ms; NaN without any. */
   ttftMs: number;
-  /** Pieces of text that came: about as many as tokens. */
-  pieces: number;
+  /** When it was over, on the clock of `performance.now`. */
+  endedAt: number;
   /** What a refusal says about when to come again, in ms. */
   retryAfterMs: number;
   /** What is wrong with the answer, or with the way in which it was refused. */
@@ -14,7 +14,7 @@ export interface Outcome {
 /** Streams a completion of `maxTokens` tokens, and checks the answer or the refusal. */
 export async function send(url: string, key: string, prompt: number[], maxTokens: number): Promise<Outcome> {
   const began = performance.now();
-  const outcome: Outcome = { status: 0, ttftMs: Number.NaN, pieces: 0, retryAfterMs: 0 };
+  const outcome: Outcome = { status: 0, ttftMs: Number.NaN, endedAt: 0, retryAfterMs: 0 };
   try {
     const response = await fetch(`${url}/v1/completions`, {
       method: 'POST',
@@ -27,14 +27,14 @@ export async function send(url: string, key: string, prompt: number[], maxTokens
     let text = '';
     const decoder = new TextDecoder();
     for await (const bytes of response.body!) {
-      if (outcome.pieces === 0) outcome.ttftMs = performance.now() - began;
-      outcome.pieces += 1;
+      if (text === '') outcome.ttftMs = performance.now() - began;
       text += decoder.decode(bytes, { stream: true });
     }
     if (!text.endsWith('data: [DONE]\n\n')) outcome.problem = `the stream ends with ${text.slice(-200)}`;
   } catch (error) {
     outcome.problem = error instanceof Error ? `${error.message} ${error.cause ?? ''}` : String(error);
   }
+  outcome.endedAt = performance.now();
   return outcome;
 }
 

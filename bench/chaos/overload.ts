@@ -17,12 +17,18 @@ export interface OverloadOptions {
 export interface PhaseReport {
   answered: number;
   refused: number;
-  /** Pieces of complete answers a second. */
+  /** Tokens a second, of answers that were complete within the phase. */
   goodput: number;
   p50TtftMs: number;
   p99TtftMs: number;
   /** Answers that broke off, and refusals that are not as they should be. */
   problems: string[];
+}
+
+interface Phase {
+  outcomes: Outcome[];
+  /** When it was over, and those who wait for an answer still asked nothing more. */
+  end: number;
 }
 
 const SLOTS = 16;
@@ -31,14 +37,19 @@ const MAX_TOKENS = 48;
 /** Times as many requests as the server can answer. */
 const OVERLOAD = 10;
 
-/** A server with as many users as keep it busy, then with ten times as many requests as it could answer then. */
+/**
+ * A server with as many users as keep it busy, for half of the time, then with ten times as many requests as it could answer
+ * then.
+ */
 export async function runOverload(options: OverloadOptions): Promise<{ peak: PhaseReport; overload: PhaseReport }> {
   const { seconds, seed, onProgress = () => {} } = options;
   return withServer(options, async (url) => {
     const random = createRandom(`overload/${seed}`);
-    onProgress(`${seconds} s with ${SLOTS} users`);
-    const peak = report(await users(url, 'quiet', SLOTS, seconds, random), seconds);
-    const rate = (peak.answered / seconds) * OVERLOAD;
+    // Twice as many users as slots: whenever an answer is complete, another request waits already.
+    const count = 2 * SLOTS;
+    onProgress(`${seconds / 2} s with ${count} users`);
+    const peak = report(await users(url, 'quiet', count, seconds / 2, random), seconds / 2);
+    const rate = (peak.goodput / MAX_TOKENS) * OVERLOAD;
     onProgress(`${seconds} s with ${rate.toFixed(1)} requests a second`);
     return { peak, overload: report(await arrivals(url, rate, seconds, random), seconds) };
   });
@@ -72,7 +83,7 @@ async function withServer<T>({ model }: OverloadOptions, use: (url: string, quir
 }
 
 /** Each of whom asks again once answered, or, once refused, when it was told to. */
-async function users(url: string, key: string, count: number, seconds: number, random: Random): Promise<Outcome[]> {
+async function users(url: string, key: string, count: number, seconds: number, random: Random): Promise<Phase> {
   const outcomes: Outcome[] = [];
   const end = performance.now() + seconds * 1000;
   const user = async (): Promise<void> => {
@@ -83,25 +94,26 @@ async function users(url: string, key: string, count: number, seconds: number, r
     }
   };
   await Promise.all(Array.from({ length: count }, user));
-  return outcomes;
+  return { outcomes, end };
 }
 
 /** Requests at random times that wait for nobody. */
-async function arrivals(url: string, rate: number, seconds: number, random: Random): Promise<Outcome[]> {
+async function arrivals(url: string, rate: number, seconds: number, random: Random): Promise<Phase> {
   const answers: Promise<Outcome>[] = [];
   const end = performance.now() + seconds * 1000;
   while (performance.now() < end) {
     answers.push(send(url, 'quiet', prompt(random), MAX_TOKENS));
     await sleep(random.exponential(1000 / rate));
   }
-  return Promise.all(answers);
+  return { outcomes: await Promise.all(answers), end };
 }
 
 function prompt(random: Random): number[] {
   return Array.from({ length: random.integer(16, 128) }, () => random.integer(1_000, 30_000));
 }
 
-function report(outcomes: Outcome[], seconds: number): PhaseReport {
+/** @param end Of the phase, on the clock of `performance.now`. */
+function report({ outcomes, end }: Phase, seconds: number): PhaseReport {
   const answered = outcomes.filter(({ status, problem }) => status === 200 && problem === undefined);
   const [p50TtftMs, p99TtftMs] = quantiles(
     answered.map(({ ttftMs }) => ttftMs),
@@ -110,7 +122,7 @@ function report(outcomes: Outcome[], seconds: number): PhaseReport {
   return {
     answered: answered.length,
     refused: outcomes.filter(({ status }) => status === 429 || status === 503).length,
-    goodput: answered.reduce((sum, { pieces }) => sum + pieces, 0) / seconds,
+    goodput: (answered.filter(({ endedAt }) => endedAt <= end).length * MAX_TOKENS) / seconds,
     p50TtftMs: p50TtftMs!,
     p99TtftMs: p99TtftMs!,
     problems: outcomes.flatMap(({ problem }) => problem ?? []),
