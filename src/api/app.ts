@@ -23,6 +23,7 @@ import { models } from './openai/models.js';
 import { responses } from './openai/responses/index.js';
 import { refuseInvalid } from './openai/validation.js';
 import { answerErrorsAs, errorFormatOf } from './protocol.js';
+import { logRequests } from './request-log.js';
 import { createStreamStore, type StreamStore } from './stream-store.js';
 import { streams } from './streams.js';
 import { TOKEN_PATHS, tokens } from './tokens/tokens.js';
@@ -46,6 +47,8 @@ export interface AppOptions {
   rateLimitTokens?: number;
   /** Default: a new one at level `info`. */
   logger?: Logger;
+  /** Log every request with its prompt; default false: what clients say is in no log. */
+  enableLogRequests?: boolean | undefined;
   /** How far the server is with shutting down; default: it never does. */
   drain?: Drain;
   /** For how long a client that has lost a stream can take it up again, in seconds; default 0: not at all. */
@@ -83,8 +86,9 @@ export function createApp(serving: Serving, options: AppOptions = {}): OpenAPIHo
     requestsPerMinute: options.rateLimitRequests ?? 0,
     tokensPerMinute: options.rateLimitTokens ?? 0,
   });
+  const isolated = isolates ? isolateClients(serving) : serving;
   const context: ApiContext = {
-    serving: isolates ? isolateClients(serving) : serving,
+    serving: options.enableLogRequests ? logRequests(isolated, logger) : isolated,
     logger,
     metrics: engineMetrics,
     drain,

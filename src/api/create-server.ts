@@ -55,6 +55,7 @@ export function createServer(options: ServerOptions = {}): QuireServer {
     rateLimitRequests,
     rateLimitTokens,
     streamResumeWindow,
+    enableLogRequests,
     logger = createLogger(),
     ...servingOptions
   } = options;
@@ -63,7 +64,7 @@ export function createServer(options: ServerOptions = {}): QuireServer {
   const drain = createDrain();
   const access = { keyRing, sharePrefixesBetweenKeys, allowedOrigins, maxBodyBytes };
   const limits = { maxConcurrentRequestsPerKey, rateLimitRequests, rateLimitTokens };
-  const app = createApp(serving, { ...access, ...limits, streamResumeWindow, logger, drain });
+  const app = createApp(serving, { ...access, ...limits, streamResumeWindow, enableLogRequests, logger, drain });
   const listening: RunningServer[] = [];
   const adminListening: RunningServer[] = [];
   const connections = (): number => listening.reduce((sum, running) => sum + running.connections(), 0);

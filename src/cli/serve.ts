@@ -35,6 +35,7 @@ interface ServeFlags extends Record<string, unknown>, AccessFlags {
   reusePort?: boolean;
   pidFile?: string;
   streamResumeWindow: number;
+  enableLogRequests?: boolean;
 }
 
 const HELP = `
@@ -74,6 +75,7 @@ export function serveCommand(): Command {
         .choices(['debug', 'info', 'warn', 'error', 'silent'] satisfies LogLevel[])
         .default('info'),
     )
+    .option('--enable-log-requests', 'log every request with its prompt')
     .option('--shutdown-timeout <s>', 'longest to wait for running answers when shutting down', parseSeconds, 30)
     .option('--drain-delay <s>', 'how long new requests are still taken after readiness went off', parseSeconds, 0)
     .option('--reuse-port', 'let several servers listen on one port (SO_REUSEPORT; Node.js 22.12 or newer)')
@@ -102,6 +104,7 @@ async function serve(model: string | undefined, flags: ServeFlags, command: Comm
     rateLimitRequests: flags.rateLimitRequests,
     rateLimitTokens: flags.rateLimitTokens,
     streamResumeWindow: flags.streamResumeWindow,
+    enableLogRequests: flags.enableLogRequests,
     logger,
   });
   // Where others may listen meanwhile, and those who connect can wait, an answer that it is still loading helps nobody.

@@ -1,16 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { type Level, pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { createApp } from '../../src/api/index.js';
+import { type AppOptions, createApp } from '../../src/api/index.js';
 import { chat, post } from '../support/api.js';
 import { fakeServing } from '../support/fake-serving.js';
 
 /** An app and the lines it logs. */
-function loggedApp(level: Level) {
+function loggedApp(level: Level, options: AppOptions = {}) {
   const lines: Record<string, unknown>[] = [];
   const logger = pino({ level }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const serving = fakeServing();
-  return { app: createApp(serving, { logger }), serving, lines };
+  return { app: createApp(serving, { ...options, logger }), serving, lines };
 }
 
 describe('the access log', () => {
@@ -30,6 +30,18 @@ describe('the access log', () => {
     await app.request('/v1/chat/completions', post({}));
     expect(lines).toEqual([]);
   });
+});
+
+test('requests are logged with their prompts where that is asked for, in every protocol', async () => {
+  const { app, lines } = loggedApp('info', { enableLogRequests: true });
+  await app.request('/v1/chat/completions', post(chat({ seed: 7 })));
+  await app.request('/generate', post({ inputs: 'through another one' }));
+  await app.request('/v1/embeddings', post({ input: ['one', 'two'] }));
+  expect(lines).toMatchObject([
+    { msg: 'received a request', requestId: expect.any(String), prompt: { kind: 'chat' }, sampling: { seed: 7 } },
+    { prompt: { text: 'through another one' } },
+    { prompts: [{ text: 'one' }, { text: 'two' }] },
+  ]);
 });
 
 describe('the error log', () => {

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash, randomUUID } from 'node:crypto';
 import type { Serving } from '../../serving/index.js';
+import { mapRequests } from '../map-requests.js';
 
 const clients = new AsyncLocalStorage<string>();
 
@@ -16,19 +17,9 @@ export function asClient<T>(client: string, work: () => T): T {
  * Of what runs on nobody's behalf, nothing is shared.
  */
 export function isolateClients(serving: Serving): Serving {
-  const salted = <T extends { cacheSalt?: string }>(request: T): T => {
+  return mapRequests(serving, (request) => {
     const client = clients.getStore() ?? randomUUID();
     const salt = createHash('sha256').update(`${client}/${request.cacheSalt ?? ''}`);
     return { ...request, cacheSalt: salt.digest('base64url') };
-  };
-  return new Proxy(serving, {
-    get(target, name) {
-      if (name === 'generate')
-        return (...[request, signal]: Parameters<Serving['generate']>) => target.generate(salted(request), signal);
-      if (name === 'embed')
-        return (...[request, signal]: Parameters<Serving['embed']>) => target.embed(salted(request), signal);
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
   });
 }
