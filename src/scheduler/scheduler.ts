@@ -1,7 +1,7 @@
 import { type BlockCopy, type BlockJournal, type BlockTable, KVCache } from '../kvcache/index.js';
 import { type BatchingPolicy, type BatchingPolicyName, createBatchingPolicy } from './batching-policy.js';
 import { FairQueue } from './fair-queue.js';
-import { holdings, isShared, OUTPUT_WEIGHT, takingTurns } from './fair-share.js';
+import { holdings, isShared, OUTPUT_WEIGHT, SlotShares, slotsOf, takingTurns } from './fair-share.js';
 import { PrefillBudget } from './prefill-budget.js';
 import { PrefixClaims } from './prefix-claims.js';
 import { compareSequences, forkSequence, isDecoding, remainingTokens, type Sequence } from './sequence.js';
@@ -80,9 +80,6 @@ export class AdmissionError extends Error {
  */
 const MIN_PREFILLS = 4;
 
-/** How long tenants are remembered to have been here together, in ms. */
-const CONTENDED_MS = 60_000;
-
 /**
  * Of `targetItlMs`: how long a step may take that has prompts of a tenant with more than its share, and what they get at
  * least. What another tenant asks waits for the step that is under way, so its first token comes the sooner.
@@ -122,10 +119,7 @@ export class Scheduler {
   /** Best first, by {@link compareSequences}, or {@link takingTurns} while several tenants run. */
   private running: Sequence[] = [];
   private isTakingTurns = false;
-  /** When several tenants were last here together, on the clock of {@link plan}. */
-  private contendedAt = Number.NEGATIVE_INFINITY;
-  /** A tenant with more slots than these has more than its share. */
-  private slotShare = Number.POSITIVE_INFINITY;
+  private readonly shares: SlotShares;
   private readonly sequencesOf = new Map<string, Sequence[]>();
   private readonly stepTimes = new StepTimeModel();
   private arrivals = 0;
@@ -145,6 +139,7 @@ export class Scheduler {
     this.options = options;
     this.cache = new KVCache(options);
     this.claims = new PrefixClaims(this.cache);
+    this.shares = new SlotShares(options.maxNumSeqs);
     this.policy = createBatchingPolicy(options.policy, options.batchWindowMs);
   }
 
@@ -233,7 +228,7 @@ export class Scheduler {
   /** Chooses what the next step computes, and reserves the blocks for it. `now` is in ms, on any steady clock. */
   plan(now: number): StepPlan {
     const plan: StepPlan = { scheduled: [], copies: [], tokens: 0 };
-    this.countTenants(now);
+    this.shares.update(now, this.running, this.waiting.tenants());
     this.takeTurns();
     this.makeRoomForFirst();
     for (const sequence of [...this.running]) {
@@ -359,7 +354,7 @@ export class Scheduler {
       if (!sequence) return;
       const isWanted = prefills < MIN_PREFILLS || wantedTokens < maxNumBatchedTokens;
       // Prefills that others have at hand are no reason for whoever has less than its share to wait.
-      if (!isWanted && !this.isOwed(sequence)) return;
+      if (!isWanted && !this.shares.isOwed(sequence, this.running)) return;
       if (this.slotsUsed() + 1 + sequence.pendingForks > maxNumSeqs) return;
       if (this.running.length > 0 && !this.hasRoomFor(sequence)) return;
       this.waiting.pop();
@@ -393,8 +388,7 @@ export class Scheduler {
    */
   private sharePrefillBudget(prefills: Sequence[], plan: StepPlan): [Sequence, number][] {
     const counts = new Map<Sequence, number>();
-    const held = holdings(this.running, slotsOf);
-    const isGreedy = ({ tenant }: Sequence): boolean => held.get(tenant)! > this.slotShare;
+    const isGreedy = this.shares.greedyAmong(this.running);
     const budget = this.prefillBudget(plan);
     this.sharePrefills(
       prefills.filter((sequence) => !isGreedy(sequence)),
@@ -515,27 +509,6 @@ export class Scheduler {
     this.running.splice(i, 0, sequence);
   }
 
-  /** Whoever asks one thing after the other is a tenant in between as well. */
-  private countTenants(now: number): void {
-    const tenants = this.tenants();
-    if (tenants > 1) this.contendedAt = now;
-    const isContended = now - this.contendedAt < CONTENDED_MS;
-    const share = Math.floor(this.options.maxNumSeqs / Math.max(2, tenants));
-    this.slotShare = isContended ? Math.max(1, share) : Number.POSITIVE_INFINITY;
-  }
-
-  /** That run or wait. */
-  private tenants(): number {
-    return new Set([...this.running.map(({ tenant }) => tenant), ...this.waiting.tenants()]).size;
-  }
-
-  /** Whether several tenants share the slots, and this one would not have more than its share with it. */
-  private isOwed(sequence: Sequence): boolean {
-    if (this.slotShare === Number.POSITIVE_INFINITY) return false;
-    const own = this.running.filter(({ tenant }) => tenant === sequence.tenant);
-    return own.reduce((slots, one) => slots + slotsOf(one), slotsOf(sequence)) <= this.slotShare;
-  }
-
   /** While several tenants run, nobody's sequences all come before another's. */
   private takeTurns(): void {
     const shared = isShared(this.running);
@@ -553,7 +526,7 @@ export class Scheduler {
     if (this.running.every(({ tenant }) => tenant === first.tenant)) return;
     const { maxNumSeqs, numBlocks } = this.options;
     const hasSlot = (): boolean => this.slotsUsed() + slotsOf(first) <= maxNumSeqs;
-    if (!this.takeFromOthers(first, hasSlot, slotsOf, slotsOf(first), this.slotShare)) return;
+    if (!this.takeFromOthers(first, hasSlot, slotsOf, slotsOf(first), this.shares.slots)) return;
     const hasBlocks = (): boolean => this.running.length === 0 || this.hasRoomFor(first);
     const needed = this.cache.blocksFor(first.tokens.length);
     this.takeFromOthers(
@@ -561,7 +534,7 @@ export class Scheduler {
       hasBlocks,
       ({ table }) => table.blocks.length,
       needed,
-      Math.floor(numBlocks / this.tenants()),
+      Math.floor(numBlocks / this.shares.tenants),
     );
   }
 
@@ -610,11 +583,6 @@ export class Scheduler {
     this.claims.drop(sequence);
     this.cache.release(sequence.table);
   }
-}
-
-/** Its own, and those of choices to come. */
-function slotsOf({ pendingForks }: Sequence): number {
-  return 1 + pendingForks;
 }
 
 /** At least the newest token is computed, as something is wanted of it. */
