@@ -3,6 +3,8 @@ export interface Outcome {
   status: number;
   /** From sending to the first text, in ms; NaN without any. */
   ttftMs: number;
+  /** Of a whole answer. */
+  tokens: number;
   /** When it was over, on the clock of `performance.now`. */
   endedAt: number;
   /** What a refusal says about when to come again, in ms. */
@@ -14,7 +16,7 @@ export interface Outcome {
 /** Streams a completion of `maxTokens` tokens, and checks the answer or the refusal. */
 export async function send(url: string, key: string, prompt: number[], maxTokens: number): Promise<Outcome> {
   const began = performance.now();
-  const outcome: Outcome = { status: 0, ttftMs: Number.NaN, endedAt: 0, retryAfterMs: 0 };
+  const outcome: Outcome = { status: 0, ttftMs: Number.NaN, tokens: maxTokens, endedAt: 0, retryAfterMs: 0 };
   try {
     const response = await fetch(`${url}/v1/completions`, {
       method: 'POST',

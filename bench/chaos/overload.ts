@@ -34,6 +34,8 @@ interface Phase {
 const SLOTS = 16;
 const KEYS = ['flood', 'quiet'] as const;
 const MAX_TOKENS = 48;
+/** Of a key that asks one thing after the other: short, so that it asks often. */
+const FEW_TOKENS = 16;
 /** Times as many requests as the server can answer. */
 const OVERLOAD = 10;
 
@@ -61,11 +63,11 @@ export async function runFairness(options: OverloadOptions): Promise<{ alone: Ph
   return withServer(options, async (url) => {
     const random = createRandom(`fairness/${seed}`);
     onProgress(`${seconds} s of one key alone`);
-    const alone = report(await users(url, 'quiet', 1, seconds, random), seconds);
+    const alone = report(await users(url, 'quiet', 1, seconds, random, FEW_TOKENS), seconds);
     onProgress(`${seconds} s of it beside another one with ${OVERLOAD * SLOTS} requests at a time`);
     const flood = users(url, 'flood', OVERLOAD * SLOTS, seconds + 1, random);
     await sleep(1000);
-    const beside = report(await users(url, 'quiet', 1, seconds, random), seconds);
+    const beside = report(await users(url, 'quiet', 1, seconds, random, FEW_TOKENS), seconds);
     const { problems } = report(await flood, seconds);
     return { alone, beside: { ...beside, problems: [...beside.problems, ...problems] } };
   });
@@ -83,12 +85,19 @@ async function withServer<T>({ model }: OverloadOptions, use: (url: string, quir
 }
 
 /** Each of whom asks again once answered, or, once refused, when it was told to. */
-async function users(url: string, key: string, count: number, seconds: number, random: Random): Promise<Phase> {
+async function users(
+  url: string,
+  key: string,
+  count: number,
+  seconds: number,
+  random: Random,
+  maxTokens = MAX_TOKENS,
+): Promise<Phase> {
   const outcomes: Outcome[] = [];
   const end = performance.now() + seconds * 1000;
   const user = async (): Promise<void> => {
     while (performance.now() < end) {
-      const outcome = await send(url, key, prompt(random), MAX_TOKENS);
+      const outcome = await send(url, key, prompt(random), maxTokens);
       outcomes.push(outcome);
       await sleep(Math.min(outcome.retryAfterMs, Math.max(0, end - performance.now())));
     }
@@ -115,6 +124,7 @@ function prompt(random: Random): number[] {
 /** @param end Of the phase, on the clock of `performance.now`. */
 function report({ outcomes, end }: Phase, seconds: number): PhaseReport {
   const answered = outcomes.filter(({ status, problem }) => status === 200 && problem === undefined);
+  const inTime = answered.filter(({ endedAt }) => endedAt <= end);
   const [p50TtftMs, p99TtftMs] = quantiles(
     answered.map(({ ttftMs }) => ttftMs),
     [0.5, 0.99],
@@ -122,7 +132,7 @@ function report({ outcomes, end }: Phase, seconds: number): PhaseReport {
   return {
     answered: answered.length,
     refused: outcomes.filter(({ status }) => status === 429 || status === 503).length,
-    goodput: (answered.filter(({ endedAt }) => endedAt <= end).length * MAX_TOKENS) / seconds,
+    goodput: inTime.reduce((sum, { tokens }) => sum + tokens, 0) / seconds,
     p50TtftMs: p50TtftMs!,
     p99TtftMs: p99TtftMs!,
     problems: outcomes.flatMap(({ problem }) => problem ?? []),
