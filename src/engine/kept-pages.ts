@@ -8,8 +8,8 @@ export interface KeptPagesOptions {
   descriptor?: number;
   numBlocks: number;
   blockSize: number;
-  /** Everything that pages depend on besides their tokens: model, kernel, shape. Pages of others are not taken over. */
-  identity: unknown;
+  /** Of everything that pages depend on besides their tokens: model, kernel, shape. Pages of others are not taken over. */
+  identity: string;
 }
 
 /** SHA-256, as bytes. */

@@ -1,7 +1,7 @@
 import type { Llama, LlamaModel } from '../llama/index.js';
 import type { EngineOptions } from './engine.js';
 import type { KeptPages } from './kept-pages.js';
-import type { EngineConfig, EngineInfo, LogLevel } from './protocol.js';
+import type { EngineConfig, EngineInfo, LogLevel, SelfTestVerdict } from './protocol.js';
 import type { EngineSizes } from './sizes.js';
 
 /** What a KV backend is opened with. */
@@ -31,10 +31,7 @@ export interface OpenKVBackend {
   sharesPrefixes: boolean;
   /** Memory that outlives the engine, if pages are in such. */
   kept?: KeptPages;
-  info: Pick<
-    EngineInfo,
-    'kvBackend' | 'kvCacheDtype' | 'kernel' | 'batchInvariant' | 'batchInvariantReason' | 'rowPadding'
-  >;
+  info: SelfTestVerdict & Pick<EngineInfo, 'kvBackend' | 'kvCacheDtype' | 'kernel'>;
 }
 
 /** No KV backend can do what was asked for. `hint` says which flag to change. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import {
@@ -13,7 +14,7 @@ import { Executor, MAX_ROW_PADDING } from './executor.js';
 import { KeptPages } from './kept-pages.js';
 import { type KVBackendParts, kvCacheDtype, type OpenKVBackend } from './kv-backend.js';
 import { pageShapeFor } from './page-support.js';
-import { type EngineInfo, MAX_SEQUENCES } from './protocol.js';
+import { MAX_SEQUENCES, type SelfTestVerdict } from './protocol.js';
 import { hasTiledMatmuls } from './row-padding.js';
 import { SELF_TEST_TOKENS, selfTest } from './self-test.js';
 import { chooseSizes, type EngineSizes } from './sizes.js';
@@ -38,10 +39,12 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
     availableMemory: process.availableMemory(),
     cores: availableParallelism(),
   });
-  onProgress('self-test', 0);
   const runtime = openRuntime(parts, shape, sizes, kernel.path);
-  const kept = keepPages(parts, shape, sizes, kernel.path, runtime);
-  const verdict = chooseRowPadding(parts, runtime);
+  const identity = identityOf(parts, shape, kernel.path, runtime);
+  const kept = keepPages(parts, sizes, identity, runtime);
+  const known = config.verdict?.selfTested === identity ? config.verdict : undefined;
+  if (known === undefined) onProgress('self-test', 0);
+  const verdict = known ?? { ...chooseRowPadding(parts, runtime), selfTested: identity };
   const executor = new Executor({
     context: runtime.context,
     attention: runtime.attention,
@@ -55,21 +58,30 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   return { executor, sizes, sharesPrefixes: true, kept, info };
 }
 
-/** Moves the pages, before the first step, into memory that outlives the engine, if that is wanted and there is such. */
-function keepPages(
-  { keptMemory, config, llama }: KVBackendParts,
+/** A hash of everything that the contents of pages depend on besides tokens, and with it what the self-test finds. */
+function identityOf(
+  { config, llama }: KVBackendParts,
   shape: PageShape,
-  { numBlocks, blockSize }: EngineSizes,
   kernel: string,
   { attention }: Runtime,
-): KeptPages | undefined {
-  if (keptMemory === undefined) return undefined;
+): string {
   const files = [config.modelPath, llama.ggmlBaseLibrary, kernel].map((path) => {
     const { size, mtimeMs } = statSync(path);
     return { path, size, mtimeMs };
   });
   const { batchInvariant } = config;
   const identity = { files, shape, level: attention.level, cpuBackend: llama.cpuBackend, batchInvariant };
+  return createHash('sha256').update(JSON.stringify(identity)).digest('hex');
+}
+
+/** Moves the pages, before the first step, into memory that outlives the engine, if that is wanted and there is such. */
+function keepPages(
+  { keptMemory }: KVBackendParts,
+  { numBlocks, blockSize }: EngineSizes,
+  identity: string,
+  { attention }: Runtime,
+): KeptPages | undefined {
+  if (keptMemory === undefined) return undefined;
   const descriptor = keptMemory === 'new' ? undefined : keptMemory;
   return KeptPages.open({ attention, descriptor, numBlocks, blockSize, identity });
 }
@@ -133,7 +145,7 @@ const ROW_PADDINGS = [1, 4, MAX_ROW_PADDING];
 function chooseRowPadding(
   { config: { batchInvariant: wanted }, model }: KVBackendParts,
   { context, attention, scratchPages, openStockContext }: Runtime,
-): Pick<EngineInfo, 'batchInvariant' | 'batchInvariantReason' | 'rowPadding'> {
+): Omit<SelfTestVerdict, 'selfTested'> {
   const [scratchPage, ...blocks] = scratchPages;
   const stock = openStockContext();
   const isExact = (rowPadding: number): boolean => {

@@ -203,8 +203,13 @@ export interface EngineInfo {
   batchInvariantReason: string;
   /** Rows of a step are padded to a multiple of this (1: not padded). */
   rowPadding: number;
+  /** A hash of all that the self-test of pages was passed with: files, kernel, shape. Undefined for cells. */
+  selfTested?: string;
   loadMs: number;
 }
+
+/** What the self-test of pages has found. */
+export type SelfTestVerdict = Pick<EngineInfo, 'batchInvariant' | 'batchInvariantReason' | 'rowPadding' | 'selfTested'>;
 
 /** Everything an engine process needs to start; sizes of 0 mean: choose from the model and the machine. */
 export interface EngineConfig {
@@ -229,6 +234,8 @@ export interface EngineConfig {
   batchInvariant: 'auto' | 'on' | 'off';
   /** Check the allocator's books after every step instead of only when idle. */
   checkEveryStep: boolean;
+  /** Of an engine before this one: with the very same files it need not be found again, which takes a while. */
+  verdict?: SelfTestVerdict;
 }
 
 export type GatewayMessage =

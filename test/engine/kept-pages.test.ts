@@ -15,10 +15,15 @@ beforeAll(async () => {
 
 async function open(keptMemory: 'new' | number, config: Partial<EngineConfig> = {}) {
   const log: string[] = [];
+  const phases: string[] = [];
   const all = engineConfig({ modelPath, threads: 1, kvCacheBytes: 8 << 20, maxModelLen: 512, ...config });
-  const loaded = await loadEngine(all, { keptMemory, onProgress() {}, onLog: (_, message) => log.push(message) });
+  const loaded = await loadEngine(all, {
+    keptMemory,
+    onProgress: (phase) => phases.push(phase),
+    onLog: (_, message) => log.push(message),
+  });
   onTestFinished(loaded.dispose);
-  return { loaded, log };
+  return { loaded, log, phases };
 }
 
 const prompt = (length: number, seed: number): Int32Array => pseudoRandomTokens(length, seed, 512);
@@ -66,8 +71,10 @@ describe.runIf(process.platform === 'linux')('page memory that outlives the engi
     onTestFinished(() => closeSync(keptMemory!));
     const begun = begin(first.loaded);
     first.loaded.dispose();
-    const next = await open(keptMemory!);
+    const next = await open(keptMemory!, { verdict: first.loaded.info });
     expect(next.loaded.keptMemory).toBe(keptMemory);
+    expect(next.phases).not.toContain('self-test');
+    expect(next.loaded.info).toEqual({ ...first.loaded.info, loadMs: expect.any(Number) });
     expect(next.log).toContainEqual(expect.stringMatching(/^KV cache of the engine before: \d+ blocks of 16 tokens/));
     const { whole, computed } = goOn(next.loaded, begun);
     expect(whole).toEqual(await undisturbed());
@@ -99,8 +106,9 @@ describe.runIf(process.platform === 'linux')('page memory that outlives the engi
     onTestFinished(() => closeSync(keptMemory!));
     const begun = begin(first.loaded);
     first.loaded.dispose();
-    const next = await open(keptMemory!, { batchInvariant: 'on' });
+    const next = await open(keptMemory!, { batchInvariant: 'on', verdict: first.loaded.info });
     expect(next.loaded.keptMemory).toBe(keptMemory);
+    expect(next.phases).toContain('self-test');
     expect(next.log.join()).not.toContain('KV cache of the engine before');
     expect(goOn(next.loaded, begun).computed).toBeGreaterThan(300);
   });

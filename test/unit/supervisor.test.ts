@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { EngineEvent, EngineRequest } from '../../src/engine/protocol.js';
+import type { EngineConfig, EngineEvent, EngineRequest } from '../../src/engine/protocol.js';
 import { EngineStartError, type StartEngine } from '../../src/serving/engines/engine-client.js';
 import type { SupervisedEngine } from '../../src/serving/engines/supervised-engine.js';
 import { superviseEngine } from '../../src/serving/engines/supervisor.js';
@@ -15,8 +15,10 @@ type Options = FakeEngineOptions & { delays?: number[]; retryMs?: number };
 
 async function open({ delays = [0, 0, 0, 0, 0, 0], retryMs = 60_000, ...options }: Options = {}) {
   const engines: FakeEngine[] = [];
+  const configs: EngineConfig[] = [];
   let fails = 0;
-  const startEngine: StartEngine = async () => {
+  const startEngine: StartEngine = async (config) => {
+    configs.push(config);
     if (fails > 0) {
       fails--;
       throw new EngineStartError('It does not start.');
@@ -37,6 +39,7 @@ async function open({ delays = [0, 0, 0, 0, 0, 0], retryMs = 60_000, ...options 
   return {
     supervised,
     engines,
+    configs,
     latest,
     failStarts(count: number) {
       fails = count;
@@ -67,6 +70,19 @@ async function undisturbed(...requests: EngineRequest[]) {
   for (let i = 0; i < 10; i++) latest().step();
   return transcripts;
 }
+
+it('the next engine has the sizes of the one before, and need not test itself again', async () => {
+  const { configs, engines, die } = await open();
+  await die();
+  const { kvCacheBytes, maxModelLen, batchInvariant, rowPadding, selfTested } = engines[0]!.info;
+  expect(selfTested).toEqual(expect.any(String));
+  expect(configs[0]!.verdict).toBeUndefined();
+  expect(configs[1]).toMatchObject({
+    kvCacheBytes,
+    maxModelLen,
+    verdict: { batchInvariant, rowPadding, selfTested },
+  });
+});
 
 describe('requests whose engine dies', () => {
   it('go on where they were, every choice of them', async () => {

@@ -294,7 +294,9 @@ class Supervisor implements SupervisedEngine {
   private configOfNext(): EngineConfig {
     const { config } = this.parts;
     const { kvBackend, kvCacheBytes, maxModelLen } = this.engine.info;
-    return kvBackend === 'pages' ? { ...config, kvCacheBytes, maxModelLen } : config;
+    const { batchInvariant, batchInvariantReason, rowPadding, selfTested } = this.engine.info;
+    const verdict = { batchInvariant, batchInvariantReason, rowPadding, selfTested };
+    return kvBackend === 'pages' ? { ...config, kvCacheBytes, maxModelLen, verdict } : config;
   }
 
   /** A method, because TypeScript does not know that others change the state while one waits. */
