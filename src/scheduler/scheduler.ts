@@ -81,11 +81,12 @@ export class AdmissionError extends Error {
 const MIN_PREFILLS = 4;
 
 /**
- * Of `targetItlMs`: how long a step may take that has prompts of a tenant with more than its share, and what they get at
- * least. What another tenant asks waits for the step that is under way, so its first token comes the sooner.
+ * How long a step may take that has prompts of a tenant with more than its share, as a part of `targetItlMs`, and what they
+ * get at least, as a part of what decodes take. What another tenant asks waits for the step that is under way, so its first
+ * token comes the sooner.
  */
-const GREEDY_STEP = 1 / 3;
-const GREEDY_LEAST = 1 / 8;
+const GREEDY_STEP = 1 / 4;
+const GREEDY_LEAST = 1 / 2;
 
 /**
  * Decides who runs in a step, and with how many tokens (vLLM V1's rule): a step has a token budget, every sequence
@@ -439,8 +440,8 @@ export class Scheduler {
   private greedyBudget(budget: PrefillBudget, plan: StepPlan): PrefillBudget {
     const { targetItlMs } = this.options;
     if (targetItlMs === 0) return budget;
-    const left = targetItlMs * GREEDY_STEP - this.stepTimes.predict(workOf(plan)) - budget.spentMs;
-    return budget.rest(Math.max(left, targetItlMs * GREEDY_LEAST));
+    const decodeMs = this.stepTimes.predict(workOf(plan));
+    return budget.rest(Math.max(targetItlMs * GREEDY_STEP - decodeMs - budget.spentMs, decodeMs * GREEDY_LEAST));
   }
 
   private planChunk(sequence: Sequence, count: number, plan: StepPlan): void {
