@@ -109,7 +109,7 @@ const GREEDY_LEAST = 1 / 2;
  * Tenants share evenly, but leave to others what they do not want: the queue goes by what each was served
  * ({@link FairQueue}), running sequences take turns ({@link takingTurns}), and whoever waits with less than its share of
  * slots or blocks gets them from those with more ({@link makeRoomForFirst}), whose prompts may not lengthen steps by much
- * ({@link greedyBudget}). With one tenant nothing of that happens.
+ * ({@link greedyBudget}) and who wait for a step when another one's is computed ({@link letOthersFirst}). With one tenant nothing of that happens.
  */
 export class Scheduler {
   readonly options: SchedulerOptions;
@@ -121,6 +121,8 @@ export class Scheduler {
   private running: Sequence[] = [];
   private isTakingTurns = false;
   private readonly shares: SlotShares;
+  /** Whether somebody waited in the last step for {@link letOthersFirst}. */
+  private letFirst = false;
   private readonly sequencesOf = new Map<string, Sequence[]>();
   private readonly stepTimes = new StepTimeModel();
   private arrivals = 0;
@@ -240,6 +242,7 @@ export class Scheduler {
     this.planPrefills(plan);
     // A prefill that others waited for may have found no blocks and given up its claims: now they can go on.
     if (plan.scheduled.length === 0) this.planPrefills(plan);
+    this.letOthersFirst(plan);
     return plan;
   }
 
@@ -319,6 +322,21 @@ export class Scheduler {
     if (claims !== this.claims.size) throw new Error(`${this.claims.size} claims, but sequences name ${claims}`);
     const live = this.running.length + this.waiting.size;
     if (live !== tables.length) throw new Error(`${live} sequences run or wait, but ${tables.length} are known`);
+  }
+
+  /**
+   * Takes those with more than their share out of a step that has a prompt of somebody else, who so gets the first token
+   * sooner. They wait for one step, and never for two in a row; blocks that they have reserved are theirs.
+   */
+  private letOthersFirst(plan: StepPlan): void {
+    const isGreedy = this.shares.greedyAmong(this.running);
+    // A block is copied for whoever is to write into it at once.
+    const isPlain = plan.copies.length === 0;
+    const hasOther = isPlain && plan.scheduled.some(({ sequence }) => !isDecoding(sequence) && !isGreedy(sequence));
+    this.letFirst = hasOther && !this.letFirst && plan.scheduled.some(({ sequence }) => isGreedy(sequence));
+    if (!this.letFirst) return;
+    plan.scheduled = plan.scheduled.filter(({ sequence }) => !isGreedy(sequence));
+    plan.tokens = plan.scheduled.reduce((sum, { count }) => sum + count, 0);
   }
 
   private planDecode(sequence: Sequence, plan: StepPlan): void {

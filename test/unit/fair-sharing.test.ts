@@ -119,6 +119,9 @@ describe('beside a tenant with a thousand requests', () => {
     for (let i = 0; i < 5; i++) {
       const [quiet] = simulation.add('quiet', 1, { prompt: 80, maxTokens: 2 });
       const asked = simulation.now;
+      // Nothing else is in the step of its prompt, and all go on after it.
+      expect(simulation.step().scheduled.map(({ sequence }) => sequence.requestId)).toEqual([quiet]);
+      expect(simulation.step().scheduled.length).toBeGreaterThan(2);
       while (!simulation.ended.has(quiet!)) simulation.step();
       expect(simulation.firstToken.get(quiet!)! - asked).toBe(1);
       // Also while the other one asks nothing: it may come at any time.
@@ -126,6 +129,19 @@ describe('beside a tenant with a thousand requests', () => {
     }
     simulation.now += FORGOTTEN_MS;
     expect(longest(100)).toBeGreaterThan(90);
+  });
+
+  it('long prompts of others take no more than every second step from them', () => {
+    const simulation = new Simulation({ targetItlMs: 120 });
+    simulation.add('flood', 1000, { maxTokens: 500 });
+    simulation.run(20);
+    simulation.add('quiet', 3, { prompt: 2000 });
+    let missed = 0;
+    for (let step = 0; step < 60; step++) {
+      const { scheduled } = simulation.step();
+      missed = scheduled.some(({ sequence }) => sequence.tenant === 'flood') ? 0 : missed + 1;
+      expect(missed).toBeLessThan(2);
+    }
   });
 
   it('a single one gets blocks, although theirs hold all there are', () => {
