@@ -15,24 +15,36 @@ struct item_work {
     int head_size;
     int query_count;
 
-    float *queries;               /* [query][d], scaled */
+    float *queries;               /* [query][d], scaled; not of I16 pages */
     float *scores;                /* [query][64], of the current block; then its weights */
     float *sums;                  /* [query][d], weighted sums of values, of the current split */
     struct softmax_state *states; /* [query], of the current split */
     float *all_sums;              /* the same of all splits before */
     struct softmax_state *all_states;
-    float *keys;                  /* [d][64], of the current block */
-    float *values;                /* [64][d] */
+    float *keys;                  /* [d][64], of the current block; not of I16 pages */
+    float *values;                /* [64][d], likewise */
+
+    /* Of I16 pages only: */
+    bool shorts;
+    int first_query;        /* of those that read the current block */
+    int16_t *short_queries; /* [query][d] */
+    float *query_units;     /* [query], with the scale */
+    int16_t *weights;       /* [query][64], of the current block */
+    float *weight_units;    /* [query] */
+    float *value_units;     /* [64], of the current block */
 
     const char *pages[BLOCK_PAGES]; /* of the current block */
     const char *next[BLOCK_PAGES];  /* of the one after it */
-    bool direct;                    /* the kernel reads the pages themselves, not keys and values */
+    bool direct;                    /* the kernel reads the pages themselves, not keys and values; not of I16 pages */
 };
 
 /* The positions of a block that a row sees, 0 to 64; none if end <= begin. */
 struct seen {
     int begin, end;
 };
+
+/* Scores are logarithms to base 2, as powers of 2 are what a machine can compute; so are sinks, caps and slopes. */
+static const float log2_e = 1.44269504f;
 
 enum { STATE_FLOATS = sizeof(struct softmax_state) / sizeof(float) };
 
@@ -55,18 +67,27 @@ static bool grow(float **memory, size_t *capacity, size_t floats) {
 /* Points the arrays of `work` into the workspace. */
 static bool lay_out(struct item_work *work, struct workspace *workspace) {
     const size_t n = (size_t)work->query_count, d = (size_t)work->head_size;
-    if (!grow(&workspace->memory, &workspace->floats,
-              n * (2 * STATE_FLOATS + BLOCK_TOKENS + 3 * d) + 2 * BLOCK_TOKENS * d)) {
-        return false;
-    }
+    const size_t common = n * (2 * STATE_FLOATS + BLOCK_TOKENS + 2 * d);
+    const size_t of_floats = n * d + 2 * BLOCK_TOKENS * d;
+    const size_t of_shorts = n * (d / 2 + BLOCK_TOKENS / 2 + 2) + BLOCK_TOKENS;
+    if (!grow(&workspace->memory, &workspace->floats, common + (work->shorts ? of_shorts : of_floats))) return false;
     work->states = (struct softmax_state *)workspace->memory;
     work->all_states = work->states + n;
     work->scores = (float *)(work->all_states + n);
-    work->queries = work->scores + n * BLOCK_TOKENS;
-    work->sums = work->queries + n * d;
+    work->sums = work->scores + n * BLOCK_TOKENS;
     work->all_sums = work->sums + n * d;
-    work->keys = work->all_sums + n * d;
-    work->values = work->keys + BLOCK_TOKENS * d;
+    float *rest = work->all_sums + n * d;
+    if (work->shorts) {
+        work->value_units = rest;
+        work->weights = (int16_t *)(work->value_units + BLOCK_TOKENS);
+        work->short_queries = work->weights + n * BLOCK_TOKENS;
+        work->query_units = (float *)(work->short_queries + n * d);
+        work->weight_units = work->query_units + n;
+    } else {
+        work->queries = rest;
+        work->keys = work->queries + n * d;
+        work->values = work->keys + BLOCK_TOKENS * d;
+    }
     return true;
 }
 
@@ -102,12 +123,20 @@ static float *output_at(const struct quire_queries *queries, int32_t row, int he
 
 static void load_queries(const struct item_work *work) {
     const struct quire_queries *queries = work->job->queries;
+    const float scale = queries->scale * log2_e;
     size_t query = 0;
     for (int32_t i = work->tile->row_begin; i < work->tile->row_end; i++) {
         for (int head = 0; head < work->group; head++, query++) {
             const float *source = query_at(queries, work->job->plan->rows[i].row, work->kv_head * work->group + head);
+            if (work->shorts) {
+                int16_t *target = work->short_queries + query * work->head_size;
+                const float unit = work->job->kernel->round_to_shorts(source, target, work->head_size, VECTOR_LARGEST,
+                                                                      VECTOR_NORM);
+                work->query_units[query] = unit * scale;
+                continue;
+            }
             float *target = work->queries + query * work->head_size;
-            for (int d = 0; d < work->head_size; d++) target[d] = source[d] * queries->scale;
+            for (int d = 0; d < work->head_size; d++) target[d] = source[d] * scale;
         }
     }
 }
@@ -150,9 +179,9 @@ static float total_of(const struct softmax_state *state) {
 /* What a query's sums must be multiplied with. A sink is a score without a value. */
 static float share_of(const struct softmax_state *state, const float *sink) {
     if (sink == NULL) return 1.0f / total_of(state);
-    const float maximum = fmaxf(state->maximum, *sink);
-    const float factor = expf(state->maximum - maximum);
-    return factor / (total_of(state) * factor + expf(*sink - maximum));
+    const float score = *sink * log2_e, maximum = fmaxf(state->maximum, score);
+    const float factor = exp2f(state->maximum - maximum);
+    return factor / (total_of(state) * factor + exp2f(score - maximum));
 }
 
 static void store_outputs(const struct item_work *work) {
@@ -254,6 +283,14 @@ static void widen_block(const struct item_work *work, int pages) {
     }
 }
 
+static void load_value_units(const struct item_work *work) {
+    const size_t half = page_half_bytes(QUIRE_PAGES_I16, work->head_size);
+    for (int i = 0; i < BLOCK_PAGES; i++) {
+        memcpy(work->value_units + i * PAGE_TOKENS, page_units((char *)work->pages[i] + half, work->head_size),
+               PAGE_TOKENS * sizeof(float));
+    }
+}
+
 static struct seen seen_of(const struct item_work *work, int32_t row, int32_t block) {
     const int32_t position = work->job->plan->rows[row].position, start = block * BLOCK_TOKENS;
     const int32_t first = reading_first(work->job->reading, position);
@@ -268,10 +305,21 @@ static float alibi_slope(const struct quire_queries *queries, int head) {
     return powf(2.0f, -queries->max_bias / 2 * (float)(2 * (head - whole) + 1) / (float)whole);
 }
 
+/* The pages that a kernel for I16 pages is to fetch meanwhile: those of the next block, once, with the first query. */
+static const char *const *short_next(const struct item_work *work, int first) {
+    return first == work->first_query ? work->next : NULL;
+}
+
 static void score(const struct item_work *work, int first, int queries, struct seen seen) {
     const int page_begin = seen.begin / PAGE_TOKENS, page_end = (seen.end + PAGE_TOKENS - 1) / PAGE_TOKENS;
-    const float *rows = work->queries + (size_t)first * work->head_size;
     float *scores = work->scores + (size_t)first * BLOCK_TOKENS;
+    if (work->shorts) {
+        work->job->kernel->score_shorts(work->pages, short_next(work, first), page_begin, page_end,
+                                        work->short_queries + (size_t)first * work->head_size,
+                                        work->query_units + first, queries, work->head_size, scores);
+        return;
+    }
+    const float *rows = work->queries + (size_t)first * work->head_size;
     if (work->direct) {
         format_of(work->job)->score(work->pages, work->next, page_begin, page_end, rows, queries, work->head_size,
                                     scores);
@@ -284,6 +332,13 @@ static void score(const struct item_work *work, int first, int queries, struct s
 
 static void add_values(const struct item_work *work, int first, int queries, struct seen seen) {
     if (seen.begin >= seen.end) return;
+    if (work->shorts) {
+        work->job->kernel->sum_shorts(work->pages, short_next(work, first), seen.begin / PAGE_TOKENS,
+                                      (seen.end + PAGE_TOKENS - 1) / PAGE_TOKENS,
+                                      work->weights + (size_t)first * BLOCK_TOKENS, work->weight_units + first, queries,
+                                      work->head_size, work->sums + (size_t)first * work->head_size);
+        return;
+    }
     const float *weights = work->scores + (size_t)first * BLOCK_TOKENS;
     float *sums = work->sums + (size_t)first * work->head_size;
     if (work->direct) {
@@ -306,17 +361,20 @@ static void fold_rows(const struct item_work *work, int32_t begin, int32_t end, 
         for (int i = 0; i < count; i++) {
             const int32_t position = work->job->plan->rows[begin + i / work->group].position;
             const struct score_rule rule = {
-                .softcap = queries->softcap,
-                .slope = alibi_slope(queries, work->kv_head * work->group + (first + i) % work->group),
+                .softcap = queries->softcap * log2_e,
+                .slope = log2_e * alibi_slope(queries, work->kv_head * work->group + (first + i) % work->group),
                 .distance = (float)(block * BLOCK_TOKENS - position),
             };
             work->job->kernel->change_scores(scores + (size_t)i * BLOCK_TOKENS, 1, &rule);
         }
     } else if (queries->softcap != 0) {
-        work->job->kernel->change_scores(scores, count, &(struct score_rule){.softcap = queries->softcap});
+        work->job->kernel->change_scores(scores, count, &(struct score_rule){.softcap = queries->softcap * log2_e});
     }
     work->job->kernel->fold(scores, count, seen.begin, seen.end, work->states + first,
                             work->sums + (size_t)first * work->head_size, work->head_size);
+    if (!work->shorts) return;
+    work->job->kernel->round_weights(scores, work->value_units, count, seen.begin, seen.end,
+                                     work->weights + (size_t)first * BLOCK_TOKENS, work->weight_units + first);
 }
 
 /* One block for rows [begin, end), each of which sees some of it: `all` from where the first to where the last sees. */
@@ -333,6 +391,11 @@ static void attend_band(const struct item_work *work, int32_t begin, int32_t end
     }
     for (int32_t row = begin; row < end; row++) {
         fold_rows(work, row, row + 1, first + (row - begin) * work->group, block, seen_of(work, row, block));
+    }
+    /* As integers, what a row does not see adds nothing, whatever the page holds there: its weight is 0. */
+    if (work->shorts) {
+        add_values(work, first, queries, all);
+        return;
     }
     /*
      * What all see together, and around it what each sees beyond. Never what a row does not see: its weight there is 0,
@@ -377,11 +440,14 @@ static void attend_block(struct item_work *work, int32_t span_index, int32_t blo
     const struct span *span = &work->job->reading->spans[span_index];
     const int begin = (span->row_begin - work->tile->row_begin) * work->group;
     const int end = (span->row_end - work->tile->row_begin) * work->group;
+    work->first_query = begin;
     if (block % SPLIT_BLOCKS == 0) close_split(work, begin, end);
     find_pages(work->job, span, block, work->kv_head, work->pages);
     find_next_pages(work, span_index, block);
-    work->direct = end - begin <= work->job->kernel->direct_queries;
-    if (!work->direct) {
+    work->direct = !work->shorts && end - begin <= work->job->kernel->direct_queries;
+    if (work->shorts) {
+        load_value_units(work);
+    } else if (!work->direct) {
         const int32_t left = span->last_position / PAGE_TOKENS + 1 - block * BLOCK_PAGES;
         widen_block(work, sooner(left, BLOCK_PAGES));
     }
@@ -426,6 +492,7 @@ static bool attend_item(const struct attention_job *job, int index, struct works
         .kv_head = index % memory->kv_heads,
         .group = job->queries->heads / memory->kv_heads,
         .head_size = memory->head_size,
+        .shorts = memory->type == QUIRE_PAGES_I16,
     };
     work.tile = &job->plan->tiles[work.item->tile];
     work.query_count = (work.tile->row_end - work.tile->row_begin) * work.group;

@@ -20,15 +20,28 @@ enum {
     MAX_HEAD_SIZE = 256,
 };
 
+/*
+ * I16 pages. A sum of products of integers is exact as long as it fits 32 bits at its end:
+ *
+ * - A score is a sum of at most VECTOR_NORM^2 by the inequality of Cauchy and Schwarz, as neither vector is longer than
+ *   VECTOR_NORM. Rounding makes one longer by up to sqrt(MAX_HEAD_SIZE) / 2 = 8, and 46338^2 < 2^31.
+ * - Weights of a block, multiplied with the units of their values, add up to LANE_WEIGHT at most in the lane (offset in a
+ *   page) that has most: over 16 lanes, with rounding, to 262,032. That times VALUE_LARGEST is less than 2^31.
+ */
+#define VECTOR_LARGEST 32767.0f
+#define VECTOR_NORM 46330.0f
+#define VALUE_LARGEST 8191.0f
+#define LANE_WEIGHT 16375.0f
+
 /* State of one query's online softmax (Milakov and Gimelshein 2018) between two blocks. */
 struct softmax_state {
-    _Alignas(64) float totals[PAGE_TOKENS]; /* of exp(score - maximum), one for each offset in a page */
+    _Alignas(64) float totals[PAGE_TOKENS]; /* of 2^(score - maximum), one for each offset in a page */
     float maximum;                          /* of the scores seen, -INFINITY at the start */
 };
 
-/* What happens to a score before the softmax, besides the scale. */
+/* What happens to a score before the softmax, besides the scale. Scores are logarithms to base 2. */
 struct score_rule {
-    float softcap;  /* score = softcap * tanh(score / softcap), unless 0 */
+    float softcap;  /* score = softcap * tanh(score / softcap), unless 0; all of this in the unit of scores */
     float slope;    /* ALiBi: the score of a key at position p changes by slope * (p - position of the query) */
     float distance; /* of the block's first key from the query: 0 or negative until the query's own block */
 };
@@ -59,7 +72,7 @@ struct page_format {
 struct kernel {
     const char *name;
     int direct_queries;         /* most queries that the direct operations take: what the registers can hold */
-    struct page_format formats[2]; /* by enum quire_page_type */
+    struct page_format formats[2]; /* of pages that are read as floats, by enum quire_page_type */
 
     /* Rounds `count` floats, a multiple of 16, to halves, ties to even. */
     void (*narrow)(const float *source, uint16_t *target, int count);
@@ -78,7 +91,7 @@ struct kernel {
 
     /*
      * One block: turns the scores [begin, end), which are not empty, of each of [rows][64] into weights
-     * exp(score - maximum) and the other ones into 0, and brings states[rows] and sums[rows][head_size] to the new
+     * 2^(score - maximum) and the other ones into 0, and brings states[rows] and sums[rows][head_size] to the new
      * maxima. A row's result has the same bits whatever rows are with it.
      */
     void (*fold)(float *scores, int rows, int begin, int end, struct softmax_state *states, float *sums, int head_size);
@@ -86,6 +99,34 @@ struct kernel {
     /* Adds the state and sums of the positions that follow: what `from` holds is as if its blocks had been folded. */
     void (*merge)(struct softmax_state *state, float *sums, const struct softmax_state *from, const float *from_sums,
                   int head_size);
+
+    /*
+     * I16 pages, which take any number of queries at a time, and in which a row's results do not depend on the others
+     * either.
+     *
+     * Rounds a vector to integers of which none is larger than `largest` and which together are no longer than `norm`,
+     * and returns their unit: target[i] * unit is about source[i]. For what is not finite, that is infinite. `count` is
+     * a multiple of 16.
+     */
+    float (*round_to_shorts)(const float *source, int16_t *target, int count, float largest, float norm);
+
+    /*
+     * The weights of one block [rows][64], as fold leaves them, times the units of their values [64], as integers
+     * [rows][64] and a unit for each row. Of the value units, only those in [begin, end) are looked at.
+     */
+    void (*round_weights)(const float *weights, const float *value_units, int rows, int begin, int end, int16_t *target,
+                          float *units);
+
+    /*
+     * scores[rows][64] of pages [first, end) of the block, from queries [rows][head_size] and their units. `next` as
+     * above, or NULL.
+     */
+    void (*score_shorts)(const char *const *pages, const char *const *next, int first, int end, const int16_t *queries,
+                         const float *query_units, int rows, int head_size, float *scores);
+
+    /* sums[rows][head_size] += weights[rows][64] times the values of pages [first, end) of the block. */
+    void (*sum_shorts)(const char *const *pages, const char *const *next, int first, int end, const int16_t *weights,
+                       const float *weight_units, int rows, int head_size, float *sums);
 };
 
 extern const struct kernel kernel_portable;

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #define LEVEL avx2
 #define TARGET __attribute__((target("avx2,fma,f16c")))
@@ -13,6 +14,7 @@
 #define ACCUMULATORS 12
 
 typedef __m256 vec;
+typedef __m256i int_vec, pairs, pair;
 
 INLINE vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vec_store(float *p, vec x) { _mm256_storeu_ps(p, x); }
@@ -23,10 +25,10 @@ INLINE vec vec_multiply(vec a, vec b) { return _mm256_mul_ps(a, b); }
 INLINE vec vec_divide(vec a, vec b) { return _mm256_div_ps(a, b); }
 INLINE vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
 INLINE vec vec_multiply_add(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE vec vec_round(vec x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vec vec_fraction(vec x) { return _mm256_sub_ps(x, _mm256_floor_ps(x)); }
 
 INLINE vec vec_times_power_of_two(vec x, vec n) {
-    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_floor_ps(n)), _mm256_set1_epi32(127));
     return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
 }
 
@@ -62,6 +64,33 @@ INLINE vec vec_between(vec x, int begin, int end, vec other) {
     const __m256i before = _mm256_cmpgt_epi32(_mm256_set1_epi32(begin), lane);
     const __m256i inside = _mm256_andnot_si256(before, _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lane));
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(inside));
+}
+
+/* Hidden from the compiler, as in kernel_avx512.c. */
+INLINE int_vec int_vec_zero(void) {
+    int_vec zero = _mm256_setzero_si256();
+    __asm__("" : "+x"(zero));
+    return zero;
+}
+
+INLINE pairs pairs_load(const int16_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+INLINE pair pair_load(const int16_t *p) {
+    int32_t both;
+    memcpy(&both, p, sizeof both);
+    return _mm256_set1_epi32(both);
+}
+
+INLINE int_vec int_vec_add_products(int_vec x, pair a, pairs b) {
+    return _mm256_add_epi32(x, _mm256_madd_epi16(a, b));
+}
+
+INLINE vec vec_from_integers(int_vec x) { return _mm256_cvtepi32_ps(x); }
+
+INLINE void vec_store_shorts(int16_t *p, vec x) {
+    const __m256i integers = _mm256_cvtps_epi32(x);
+    const __m128i low = _mm256_castsi256_si128(integers), high = _mm256_extracti128_si256(integers, 1);
+    _mm_storeu_si128((__m128i *)p, _mm_packs_epi32(low, high));
 }
 
 #include "kernel_template.h"

@@ -5,14 +5,21 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #define LEVEL avx512
+/* VNNI is used where the machine that compiles has it, which is the one that runs; the bits are the same without. */
+#if defined(__AVX512VNNI__)
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#else
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+#endif
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define LANES 16
 #define ACCUMULATORS 24
 
 typedef __m512 vec;
+typedef __m512i int_vec, pairs, pair;
 
 INLINE vec vec_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void vec_store(float *p, vec x) { _mm512_storeu_ps(p, x); }
@@ -23,7 +30,7 @@ INLINE vec vec_multiply(vec a, vec b) { return _mm512_mul_ps(a, b); }
 INLINE vec vec_divide(vec a, vec b) { return _mm512_div_ps(a, b); }
 INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 INLINE vec vec_multiply_add(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE vec vec_round(vec x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vec vec_fraction(vec x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 INLINE vec vec_times_power_of_two(vec x, vec n) { return _mm512_scalef_ps(x, n); }
 INLINE float highest_lane(vec x) { return _mm512_reduce_max_ps(x); }
 
@@ -54,6 +61,31 @@ INLINE uint32_t lanes_before(int count) { return count >= LANES ? 0xffff : count
 
 INLINE vec vec_between(vec x, int begin, int end, vec other) {
     return _mm512_mask_mov_ps(other, (__mmask16)(lanes_before(end) & ~lanes_before(begin)), x);
+}
+
+INLINE int_vec int_vec_zero(void) { return _mm512_setzero_si512(); }
+INLINE pairs pairs_load(const int16_t *p) { return _mm512_loadu_si512(p); }
+
+INLINE pair pair_load(const int16_t *p) {
+    int32_t both;
+    memcpy(&both, p, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+
+INLINE int_vec int_vec_add_products(int_vec x, pair a, pairs b) {
+#if defined(__AVX512VNNI__)
+    /* As an intrinsic, gcc 12 makes copies of sums in a loop, and spills them. */
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(x) : "v"(a), "vm"(b));
+    return x;
+#else
+    return _mm512_add_epi32(x, _mm512_madd_epi16(a, b));
+#endif
+}
+
+INLINE vec vec_from_integers(int_vec x) { return _mm512_cvtepi32_ps(x); }
+
+INLINE void vec_store_shorts(int16_t *p, vec x) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
 }
 
 #include "kernel_template.h"

@@ -26,6 +26,8 @@
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t int_vec __attribute__((vector_size(LANES * 4)));
+typedef int_vec pairs; /* the first of each pair in the low half, little-endian or not: both sides are loaded alike */
+typedef int_vec pair;
 
 INLINE vec vec_load(const float *p) {
     vec x;
@@ -53,8 +55,15 @@ INLINE vec vec_round(vec x) {
     return (x + large) - large;
 }
 
+INLINE vec vec_floor(vec x) {
+    const vec near = vec_round(x);
+    return choose(near > x, near - 1, near);
+}
+
+INLINE vec vec_fraction(vec x) { return x - vec_floor(x); }
+
 INLINE vec vec_times_power_of_two(vec x, vec n) {
-    return x * (vec)((__builtin_convertvector(n, int_vec) + 127) << 23);
+    return x * (vec)((__builtin_convertvector(vec_floor(n), int_vec) + 127) << 23);
 }
 
 INLINE vec vec_copy_sign(vec x, vec y) { return choose((int_vec){0} + INT32_MIN, y, x); }
@@ -128,6 +137,35 @@ INLINE vec vec_load_bytes(const int8_t *p) {
     vec x = {0};
     for (int i = 0; i < LANES; i++) x[i] = p[i];
     return x;
+}
+
+INLINE int_vec int_vec_zero(void) { return (int_vec){0}; }
+
+INLINE pairs pairs_load(const int16_t *p) {
+    pairs x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+INLINE pair pair_load(const int16_t *p) {
+    int32_t both;
+    memcpy(&both, p, sizeof both);
+    return (pair){0} + both;
+}
+
+/* Unsigned where sums may pass the end on their way. */
+INLINE int_vec int_vec_add_products(int_vec x, pair a, pairs b) {
+    typedef uint32_t sums __attribute__((vector_size(LANES * 4)));
+    const int_vec low = ((int_vec)((sums)a << 16) >> 16) * ((int_vec)((sums)b << 16) >> 16);
+    const int_vec high = (a >> 16) * (b >> 16);
+    return (int_vec)((sums)x + (sums)low + (sums)high);
+}
+
+INLINE vec vec_from_integers(int_vec x) { return __builtin_convertvector(x, vec); }
+
+INLINE void vec_store_shorts(int16_t *p, vec x) {
+    const int_vec integers = __builtin_convertvector(vec_round(x), int_vec);
+    for (int i = 0; i < LANES; i++) p[i] = (int16_t)integers[i];
 }
 
 #include "kernel_template.h"

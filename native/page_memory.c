@@ -162,6 +162,16 @@ void page_memory_write_key(const struct page_memory *memory, const struct kernel
         for (int d = 0; d < memory->head_size; d++) target[d * PAGE_TOKENS] = halves[d];
         return;
     }
+    if (memory->type == QUIRE_PAGES_I16) {
+        int16_t shorts[MAX_HEAD_SIZE];
+        page_units(keys, memory->head_size)[offset] =
+            kernel->round_to_shorts(source, shorts, memory->head_size, VECTOR_LARGEST, VECTOR_NORM);
+        char *target = keys + offset * 2 * sizeof *shorts;
+        for (int d = 0; d < memory->head_size; d += 2) {
+            memcpy(target + d * PAGE_TOKENS * sizeof *shorts, shorts + d, 2 * sizeof *shorts);
+        }
+        return;
+    }
     int8_t *target = (int8_t *)keys + offset;
     uint16_t *scales = (uint16_t *)(keys + memory->head_size * PAGE_TOKENS) + offset;
     for (int d = 0; d < memory->head_size; d += SCALE_VALUES) {
@@ -178,6 +188,14 @@ void page_memory_write_value(const struct page_memory *memory, const struct kern
                    page_half_bytes(memory->type, memory->head_size);
     if (memory->type == QUIRE_PAGES_F16) {
         kernel->narrow(source, (uint16_t *)values + offset * memory->head_size, memory->head_size);
+        return;
+    }
+    if (memory->type == QUIRE_PAGES_I16) {
+        int16_t shorts[MAX_HEAD_SIZE];
+        page_units(values, memory->head_size)[offset] =
+            kernel->round_to_shorts(source, shorts, memory->head_size, VALUE_LARGEST, INFINITY);
+        int16_t *target = (int16_t *)values + offset / 2 * 2 * memory->head_size + offset % 2;
+        for (int d = 0; d < memory->head_size; d++) target[2 * d] = shorts[d];
         return;
     }
     int8_t *target = (int8_t *)values + offset * memory->head_size;

@@ -5,6 +5,9 @@
  *
  * A panel of 16 keys per d lets 16 scores grow side by side in one vector. Values are halves, or, in Q8_0 pages, 8-bit
  * integers; then keys are followed by their scales [d / 32][token] in halves, and values by theirs [token][d / 32].
+ *
+ * In I16 pages they are 16-bit integers, in pairs whose products are taken together: keys [d / 2][token][2], values
+ * [token / 2][d][2], each followed by units [token] in floats.
  */
 #ifndef QUIRE_PAGE_MEMORY_H
 #define QUIRE_PAGE_MEMORY_H
@@ -48,6 +51,7 @@ uint64_t page_memory_sum(const struct page_memory *memory, int first_page, int p
 static inline size_t page_half_bytes(enum quire_page_type type, int head_size) {
     const size_t values = (size_t)head_size * PAGE_TOKENS;
     if (type == QUIRE_PAGES_F16) return values * sizeof(uint16_t);
+    if (type == QUIRE_PAGES_I16) return values * sizeof(int16_t) + PAGE_TOKENS * sizeof(float);
     return values + values / SCALE_VALUES * sizeof(uint16_t);
 }
 
@@ -55,6 +59,11 @@ static inline size_t page_half_bytes(enum quire_page_type type, int head_size) {
 static inline char *page_memory_at(const struct page_memory *memory, int layer, int page, int head) {
     const size_t index = ((size_t)layer * memory->pages + page) * memory->kv_heads + head;
     return memory->memory + index * 2 * page_half_bytes(memory->type, memory->head_size);
+}
+
+/* The units [token] of the keys or values of an I16 page, which begin at `half`. */
+static inline float *page_units(char *half, int head_size) {
+    return (float *)(half + (size_t)head_size * PAGE_TOKENS * sizeof(int16_t));
 }
 
 /* Writes one token's key of one head, head_size floats, into its slot (page * 16 + offset). */

@@ -46,7 +46,7 @@ static void forget_refusal(struct quire_attention *handle) {
 /* What is wrong with a shape, or NULL. */
 static const char *check_shape(const struct quire_shape *shape) {
     const bool quantized = shape->page_type == QUIRE_PAGES_Q8_0;
-    if (!quantized && shape->page_type != QUIRE_PAGES_F16) return "there is no such type of page";
+    if (shape->page_type < QUIRE_PAGES_F16 || shape->page_type > QUIRE_PAGES_I16) return "there is no such type of page";
     if (shape->layers < 1 || shape->kv_heads < 1 || shape->pages < 1) return "there must be layers, heads and pages";
     if (shape->head_size < 1 || shape->head_size > MAX_HEAD_SIZE ||
         shape->head_size % (quantized ? SCALE_VALUES : PAGE_TOKENS) != 0) {

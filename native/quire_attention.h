@@ -61,6 +61,7 @@ QUIRE_EXPORT const char *quire_level(int32_t index);
 enum quire_page_type {
     QUIRE_PAGES_F16 = 0,
     QUIRE_PAGES_Q8_0 = 1, /* 8-bit integers, 32 of a head's dimensions with a common scale in half precision */
+    QUIRE_PAGES_I16 = 2,  /* 16-bit integers, all of a head's dimensions with a common unit in single precision */
 };
 
 /* What the pages of a model look like, and who reads how much of them. */

@@ -1,5 +1,6 @@
 import { PAGE_TOKENS, pageBytes } from '../../src/attention/index.js';
 import { inspectGguf } from '../../src/serving/models/index.js';
+import { attentionPeak } from '../kernel/measure.js';
 import { type Peaks, productPeak } from './peaks.js';
 import type { Rig } from './rig.js';
 
@@ -47,13 +48,13 @@ export interface Work {
 
 /**
  * The least time that the work takes on this machine, in ms: matrix products at its peak for 8-bit integers and
- * attention at that for 32-bit floats, or reading weights, keys and values from memory, whichever is longer (the
+ * attention at that for 16-bit ones, or reading weights, keys and values from memory, whichever is longer (the
  * roofline model, Williams et al. 2009).
  */
 export function leastMs(work: Work, costs: ModelCosts, peaks: Peaks): number {
   const products = work.rows * costs.perRow + work.outputs * costs.perOutput;
   const { gmacs } = productPeak(peaks);
-  const computing = products / gmacs + (work.attended * costs.perAttended) / (peaks.f32_gmacs ?? gmacs);
+  const computing = products / gmacs + (work.attended * costs.perAttended) / attentionPeak('i16', peaks);
   const reading = (work.steps * costs.weightBytes + work.kvTokens * costs.tokenBytes) / peaks.read_gbs;
   return Math.max(computing, reading) / 1e6;
 }

@@ -25,10 +25,11 @@ export function productPeak({ int8_gmacs, f32_gmacs }: Peaks): { kind: string; g
   return int8_gmacs === undefined ? { kind: 'f32', gmacs: f32_gmacs! } : { kind: 'int8', gmacs: int8_gmacs };
 }
 
-export function describePeaks({ f32_gmacs, bf16_gmacs, int8_gmacs, read_gbs, threads }: Peaks): string {
+export function describePeaks({ f32_gmacs, bf16_gmacs, int16_gmacs, int8_gmacs, read_gbs, threads }: Peaks): string {
   const rate = (what: string, gmacs?: number) => (gmacs === undefined ? [] : [`${what} ${formatNumber(gmacs)} GMAC/s`]);
   const rates = [
     ...rate('int8 dot products', int8_gmacs),
+    ...rate('int16 dot products', int16_gmacs),
     ...rate('BF16 dot products', bf16_gmacs),
     ...rate('f32', f32_gmacs),
     `reading memory ${formatNumber(read_gbs)} GB/s`,

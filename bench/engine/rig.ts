@@ -26,7 +26,7 @@ export async function openRig(modelPath: string, threads: number): Promise<Rig> 
   const model = llama.loadModel(modelPath);
   const threadPool = llama.createThreadPool(threads);
   const libraries = { kernel: kernel.path, ggmlBaseLibrary: llama.ggmlBaseLibrary };
-  const pageShape = pageShapeFor(model, 'f16', libraries);
+  const pageShape = pageShapeFor(model, 'i16', libraries);
   return {
     llama,
     model,

@@ -46,7 +46,7 @@ export const WORKLOADS: readonly Workload[] = [
 /** SmolLM2-135M's. */
 export const BASE_SHAPE: HeadShape = { kvHeads: 3, group: 3, headSize: 64 };
 
-const PAGE_TYPES: readonly PageType[] = ['f16', 'q8_0'];
+export const MEASURED_TYPES: readonly PageType[] = ['i16', 'f16', 'q8_0'];
 
 /** Shapes that models have, on one workload that memory bounds and on one that arithmetic does. */
 const SHAPE_WORKLOADS = WORKLOADS.filter(
@@ -58,7 +58,7 @@ export const HEAD_SIZES = [64, 128, 256] as const;
 /** All workloads on the base shape, by every page type, level and thread count. */
 export function workloadCases(levels: readonly string[], threadCounts: readonly number[]): KernelCase[] {
   return WORKLOADS.flatMap((workload) =>
-    PAGE_TYPES.flatMap((pageType) =>
+    MEASURED_TYPES.flatMap((pageType) =>
       levels.flatMap((level) => threadCounts.map((threads) => ({ workload, pageType, level, threads, ...BASE_SHAPE }))),
     ),
   );
@@ -68,7 +68,7 @@ export function workloadCases(levels: readonly string[], threadCounts: readonly 
 export function shapeCases(level: string, threads: number): KernelCase[] {
   return SHAPE_WORKLOADS.flatMap((workload) =>
     GROUPS.flatMap((group) =>
-      HEAD_SIZES.map((headSize) => ({ workload, pageType: 'f16', level, threads, kvHeads: 2, group, headSize })),
+      HEAD_SIZES.map((headSize) => ({ workload, pageType: 'i16', level, threads, kvHeads: 2, group, headSize })),
     ),
   );
 }

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { buildKernel } from '../../src/attention/index.js';
+import { buildKernel, PAGE_TYPES, type PageType } from '../../src/attention/index.js';
 import { cCompilers, nativeSources, runNative, withCompiled } from '../../test/support/compile-c.js';
 import { median } from '../statistics.js';
 import type { KernelCase } from './cases.js';
@@ -10,6 +10,7 @@ export interface Peaks {
   /** 10^9 products and sums per second. */
   f32_gmacs?: number;
   bf16_gmacs?: number;
+  int16_gmacs?: number;
   int8_gmacs?: number;
   /** 10^9 bytes per second, from memory and from the second-level cache. */
   read_gbs: number;
@@ -65,7 +66,7 @@ function argumentsOf({ workload, pageType, level, threads, kvHeads, group, headS
   const { sequences, rows, positions, shared } = workload;
   const values = {
     level,
-    page_type: pageType === 'q8_0' ? 1 : 0,
+    page_type: PAGE_TYPES[pageType],
     kv_heads: kvHeads,
     group,
     head_size: headSize,
@@ -95,7 +96,12 @@ export function resultOf(test: KernelCase, rounds: readonly CaseTime[]): KernelR
   return { ...test, seconds, gflops: flops / seconds / 1e9, gbs: bytes / seconds / 1e9, intensity: flops / bytes };
 }
 
-/** The most GFLOP/s that floats and memory allow at this intensity: the roof over a result (Williams et al. 2009). */
-export function roofAt(intensity: number, peaks: Peaks): number {
-  return Math.min(2 * (peaks.f32_gmacs ?? Number.POSITIVE_INFINITY), intensity * peaks.read_gbs);
+/** The arithmetic that attention to pages of this type consists of, in GMAC/s: 16-bit integers, or floats. */
+export function attentionPeak(pageType: PageType, { f32_gmacs, int16_gmacs }: Peaks): number {
+  return (pageType === 'i16' ? (int16_gmacs ?? f32_gmacs) : f32_gmacs) ?? Number.POSITIVE_INFINITY;
+}
+
+/** The most GFLOP/s that arithmetic and memory allow: the roof over a result (Williams et al. 2009). */
+export function roofOver({ pageType, intensity }: Pick<KernelResult, 'pageType' | 'intensity'>, peaks: Peaks): number {
+  return Math.min(2 * attentionPeak(pageType, peaks), intensity * peaks.read_gbs);
 }

@@ -1,8 +1,8 @@
 import { formatNumber } from '../report/format.js';
 import { type Machine, machineLine } from '../report/machine.js';
 import { markdownTable, type Table } from '../report/rows.js';
-import { GROUPS, HEAD_SIZES, WORKLOADS } from './cases.js';
-import { type KernelResult, type Peaks, roofAt } from './measure.js';
+import { GROUPS, HEAD_SIZES, MEASURED_TYPES, WORKLOADS } from './cases.js';
+import { attentionPeak, type KernelResult, type Peaks, roofOver } from './measure.js';
 
 /** Everything that one run found out; `--json` writes it as it is. */
 export interface KernelReport {
@@ -24,6 +24,7 @@ export function peakTable({ peaks }: KernelReport): Table {
   const columns = [
     ['f32 GMAC/s', 'f32_gmacs'],
     ['BF16 GMAC/s', 'bf16_gmacs'],
+    ['int16 GMAC/s', 'int16_gmacs'],
     ['int8 GMAC/s', 'int8_gmacs'],
     ['memory GB/s', 'read_gbs'],
     ['L2 GB/s', 'l2_read_gbs'],
@@ -41,16 +42,16 @@ export function peakTable({ peaks }: KernelReport): Table {
 export function workloadTable(report: KernelReport): Table {
   const peaks = report.peaks.at(-1)!;
   return {
-    header: ['workload', 'pages', 'µs', 'GFLOP/s', 'of f32 peak', 'GB/s', 'of memory peak', 'of its roof'],
-    rows: fastest(report).map(({ workload, pageType, seconds, gflops, gbs, intensity }) => [
-      workload.name,
-      pageType,
-      formatNumber(seconds * 1e6),
-      formatNumber(gflops),
-      percent(gflops / 2 / (peaks.f32_gmacs ?? Number.NaN)),
-      formatNumber(gbs),
-      percent(gbs / peaks.read_gbs),
-      percent(gflops / roofAt(intensity, peaks)),
+    header: ['workload', 'pages', 'µs', 'GFLOP/s', 'of arithmetic’s peak', 'GB/s', 'of memory peak', 'of its roof'],
+    rows: fastest(report).map((result) => [
+      result.workload.name,
+      result.pageType,
+      formatNumber(result.seconds * 1e6),
+      formatNumber(result.gflops),
+      percent(result.gflops / 2 / attentionPeak(result.pageType, peaks)),
+      formatNumber(result.gbs),
+      percent(result.gbs / peaks.read_gbs),
+      percent(result.gflops / roofOver(result, peaks)),
     ]),
   };
 }
@@ -68,7 +69,7 @@ export function levelTable({ cases, peaks }: KernelReport): Table {
   return {
     header: ['workload', 'pages', ...columns.map(({ level, threads }) => `${level}, ${of(threads)}`)],
     rows: WORKLOADS.flatMap(({ name }) =>
-      ['f16', 'q8_0'].map((pageType) => [
+      MEASURED_TYPES.map((pageType) => [
         name,
         pageType,
         ...columns.map(({ level, threads }) => {
@@ -96,7 +97,7 @@ export function shapeTable({ shapes, peaks }: KernelReport): Table {
           const result = shapes.find(
             (one) => one.workload.name === name && one.group === group && one.headSize === headSize,
           )!;
-          return `${formatNumber(result.gflops)} (${percent(result.gflops / roofAt(result.intensity, peaks.at(-1)!))})`;
+          return `${formatNumber(result.gflops)} (${percent(result.gflops / roofOver(result, peaks.at(-1)!))})`;
         }),
       ]),
     ),
@@ -122,7 +123,7 @@ export function replaceResults(document: string, report: KernelReport): string {
     markdownTable(workloadTable(report)),
     '### GFLOP/s by instruction set',
     markdownTable(levelTable(report)),
-    `### GFLOP/s by shape, ${report.cases[0]!.level}, all threads, F16 pages`,
+    `### GFLOP/s by shape, ${report.cases[0]!.level}, all threads, I16 pages`,
     markdownTable(shapeTable(report)),
   ];
   return `${document.slice(0, begin)}${BEGIN}\n\n${parts.join('\n\n')}\n\n${document.slice(end)}`;

@@ -1,5 +1,6 @@
 import { formatNumber } from '../report/format.js';
 import { logarithmic, type Scale, text } from '../report/svg.js';
+import { MEASURED_TYPES } from './cases.js';
 import type { KernelResult, Peaks } from './measure.js';
 
 const WIDTH = 960;
@@ -31,7 +32,7 @@ function axis(min: number, max: number, from: number, to: number): Axis {
  * file that follows the reader's colour scheme.
  */
 export function rooflineSvg(results: readonly KernelResult[], peaks: Peaks): string {
-  const roofs = (['f32', 'bf16', 'int8'] as const).flatMap((name) => {
+  const roofs = (['f32', 'int16', 'int8'] as const).flatMap((name) => {
     const gmacs = peaks[`${name}_gmacs`];
     return gmacs === undefined ? [] : [{ label: LABELS[name], gflops: 2 * gmacs }];
   });
@@ -59,7 +60,7 @@ export function rooflineSvg(results: readonly KernelResult[], peaks: Peaks): str
   ].join('\n');
 }
 
-const LABELS = { f32: 'f32', bf16: 'BF16 dot products', int8: 'int8 dot products' };
+const LABELS = { f32: 'f32', int16: 'int16 dot products', int8: 'int8 dot products' };
 
 function grid(x: Axis, y: Axis): string[] {
   return [
@@ -108,28 +109,31 @@ interface Point {
   y: number;
 }
 
-/** A dot for each result, a line between the two of a workload, and its name beside them. */
+/** A dot for each result, lines between those of a workload, and its name beside the last of them. */
 function points(results: readonly KernelResult[], x: Axis, y: Axis): string[] {
-  const place = ({ workload, intensity, gflops }: KernelResult): Point => {
-    return { name: workload.name, x: x.place(intensity), y: y.place(gflops) };
+  const place = ({ workload, pageType, intensity, gflops }: KernelResult) => {
+    return { name: workload.name, type: pageType, x: x.place(intensity), y: y.place(gflops) };
   };
-  const [f16, q8] = (['f16', 'q8_0'] as const).map((type) => results.filter((one) => one.pageType === type).map(place));
+  const dots = results.map(place);
+  const named = dots.filter(({ type }) => type === MEASURED_TYPES.at(-1));
   // Without reuse of pages, results lie above each other.
-  const stacked = q8!.filter((point) => point.x < x.place(10));
-  const others = q8!.filter((point) => point.x >= x.place(10));
+  const stacked = named.filter((point) => point.x < x.place(10));
+  const others = named.filter((point) => point.x >= x.place(10));
   return [
-    ...f16!.flatMap((point) => {
-      const other = q8!.find(({ name }) => name === point.name);
-      return other === undefined ? [] : [line(point.x, point.y, other.x, other.y, 'leader')];
+    ...named.flatMap((point) => {
+      const same = dots.filter(({ name }) => name === point.name);
+      return same.slice(1).map((to, i) => line(same[i]!.x, same[i]!.y, to.x, to.y, 'leader'));
     }),
     ...namesAside(stacked),
     ...others.map((point) => nameAboveOrBelow(point, others)),
-    ...f16!.map((point) => dot(point, 'f16')),
-    ...q8!.map((point) => dot(point, 'q8_0')),
-    dot({ name: '', x: PLOT.right - 130, y: PLOT.bottom - 36 }, 'f16'),
-    text(PLOT.right - 118, PLOT.bottom - 32, 'F16 pages', 'start', 'label'),
-    dot({ name: '', x: PLOT.right - 130, y: PLOT.bottom - 16 }, 'q8_0'),
-    text(PLOT.right - 118, PLOT.bottom - 12, 'Q8_0 pages', 'start', 'label'),
+    ...dots.map((point) => dot(point, point.type)),
+    ...MEASURED_TYPES.flatMap((type, i) => {
+      const height = PLOT.bottom - 20 * (MEASURED_TYPES.length - i) + 4;
+      return [
+        dot({ name: '', x: PLOT.right - 130, y: height }, type),
+        text(PLOT.right - 118, height + 4, `${type.toUpperCase()} pages`, 'start', 'label'),
+      ];
+    }),
   ];
 }
 
@@ -168,11 +172,11 @@ text { font: 12px system-ui, sans-serif; fill: #6c6a64; }
 .label { paint-order: stroke; stroke: #fbfaf7; stroke-width: 4; }
 .page { fill: #fbfaf7; } .grid { stroke: #e6e3dc; } .leader { stroke: #a09d95; }
 .roof { stroke: #1d1c1a; stroke-width: 1.5; } .roof-label, .label { fill: #1d1c1a; }
-.f16 { fill: #2a78d6; } .q8_0 { fill: #d9622b; }
+.i16 { fill: #2f8f5b; } .f16 { fill: #2a78d6; } .q8_0 { fill: #d9622b; }
 @media (prefers-color-scheme: dark) {
   text { fill: #a09d95; }
   .label { stroke: #171614; }
   .page { fill: #171614; } .grid { stroke: #35332f; } .leader { stroke: #6c6a64; }
   .roof { stroke: #eceae4; } .roof-label, .label { fill: #eceae4; }
-  .f16 { fill: #5b9ff0; } .q8_0 { fill: #f0875a; }
+  .i16 { fill: #5cc48b; } .f16 { fill: #5b9ff0; } .q8_0 { fill: #f0875a; }
 }`;

@@ -14,7 +14,7 @@
 #define OPAQUE(x) __asm__ volatile("" : "+w"(x))
 #endif
 
-/* `STEP(sum, a)` is the instruction with the most products that this program is compiled for: sum += a * a. */
+/* `STEP(sum, a)` is what makes the most products of those that this program is compiled for: sum += a * a. */
 #if defined(__AVX512F__)
 enum { F32_PRODUCTS = 16 };
 typedef __m512 f32_vec;
@@ -44,6 +44,25 @@ typedef float32x4_t bf16_sum;
 typedef uint32x4_t bf16_vec;
 #define BF16_ONES vdupq_n_u32(0x3f803f80)
 #define BF16_STEP(sum, a) vbfdotq_f32(sum, vreinterpretq_bf16_u32(a), vreinterpretq_bf16_u32(a))
+#endif
+
+/* What has no instruction for dot products of 16-bit integers multiplies and adds in two. */
+#if defined(__AVX512VNNI__)
+enum { INT16_PRODUCTS = 32 };
+typedef __m512i int16_sum, int16_vec;
+#define INT16_ONES _mm512_set1_epi16(1)
+#define INT16_STEP(sum, a) _mm512_dpwssd_epi32(sum, a, a)
+#elif defined(__AVX2__)
+enum { INT16_PRODUCTS = 16 };
+typedef __m256i int16_sum, int16_vec;
+#define INT16_ONES _mm256_set1_epi16(1)
+#define INT16_STEP(sum, a) _mm256_add_epi32(sum, _mm256_madd_epi16(a, a))
+#elif defined(__ARM_NEON)
+enum { INT16_PRODUCTS = 4 };
+typedef int32x4_t int16_sum;
+typedef int16x4_t int16_vec;
+#define INT16_ONES vdup_n_s16(1)
+#define INT16_STEP(sum, a) vmlal_s16(sum, a, a)
 #endif
 
 #if defined(__AVX512VNNI__)
@@ -92,6 +111,9 @@ DEFINE_ARITHMETIC(multiply_f32, f32_vec, f32_vec, F32_ONES, F32_STEP)
 #endif
 #ifdef BF16_STEP
 DEFINE_ARITHMETIC(multiply_bf16, bf16_sum, bf16_vec, BF16_ONES, BF16_STEP)
+#endif
+#ifdef INT16_STEP
+DEFINE_ARITHMETIC(multiply_int16, int16_sum, int16_vec, INT16_ONES, INT16_STEP)
 #endif
 #ifdef INT8_STEP
 DEFINE_ARITHMETIC(multiply_int8, int8_vec, int8_vec, INT8_ONES, INT8_STEP)
@@ -146,6 +168,9 @@ void peaks_print(struct team *team) {
 #endif
 #ifdef BF16_STEP
     print_rate(team, "bf16_gmacs", multiply_bf16, NULL, (double)STEPS * BF16_PRODUCTS);
+#endif
+#ifdef INT16_STEP
+    print_rate(team, "int16_gmacs", multiply_int16, NULL, (double)STEPS * INT16_PRODUCTS);
 #endif
 #ifdef INT8_STEP
     print_rate(team, "int8_gmacs", multiply_int8, NULL, (double)STEPS * INT8_PRODUCTS);

@@ -5,7 +5,7 @@
 #include "team.h"
 
 /*
- * Measures products-and-sums per second of floats, of BF16 and of 8-bit integers (where the CPU has instructions for
+ * Measures products-and-sums per second of floats, of BF16 and of 16- and 8-bit integers (where the CPU has instructions for
  * dot products of those), and bytes read per second from memory and from the second-level cache, by all threads of the
  * team together. Prints them as one JSON object.
  */

@@ -23,6 +23,44 @@ struct score {
     double value, error;
 };
 
+/* The integers of a vector in I16 pages are multiples of this. */
+static double unit_of(const float *vector, int32_t size, double largest, double norm) {
+    double most = 0, square = 0;
+    for (int32_t d = 0; d < size; d++) {
+        most = fmax(most, fabs(vector[d]));
+        square += (double)vector[d] * vector[d];
+    }
+    return fmax(most / largest, sqrt(square) / norm) * (1 + 16 * u);
+}
+
+static double key_unit(const float *vector, int32_t size) { return unit_of(vector, size, 32767, 46330); }
+static double value_unit(const float *vector, int32_t size) { return unit_of(vector, size, 8191, INFINITY); }
+
+/* How far a product of two vectors may be off when each is rounded to half a unit. */
+static double rounding_error(const float *query, const float *key, int32_t size) {
+    const double a = key_unit(query, size) / 2, b = key_unit(key, size) / 2;
+    double error = size * a * b;
+    for (int32_t d = 0; d < size; d++) error += a * fabs(key[d]) + b * fabs(query[d]);
+    return error;
+}
+
+/*
+ * What I16 pages add to the bound of one block's part of the output in dimension d: values are rounded to half a unit, and
+ * so are weights, of which the lane that has most has 16375.
+ */
+static double block_rounding(const struct reference_head *head, int32_t begin, int32_t end, const double *shares,
+                             const double *units, int32_t d) {
+    double weights = 0, integers = 0, error = 0;
+    for (int32_t i = begin; i < end; i++) {
+        const float *value = head->values + (size_t)i * head->stride;
+        const double unit = units[i - head->first], share = shares[i - head->first];
+        weights += share * unit;
+        integers += unit == 0 ? 0 : fabs(value[d]) / unit + 0.5;
+        error += share * unit / 2;
+    }
+    return error + weights / 16375 / 2 * integers;
+}
+
 /*
  * A sum of n products is off by at most about n u of their magnitudes, in any order; scaling and Q8_0's factors add a
  * few roundings more. tanh may be off by 8 u of its greatest value, since it may be made of exponentials. A slope is a
@@ -37,6 +75,7 @@ static struct score score_at(const struct reference_head *head, int32_t position
         magnitude += fabs(product);
     }
     struct score score = {sum, (head->head_size + 8) * u * magnitude};
+    if (head->shorts) score.error += head->scale * rounding_error(head->query, key, head->head_size);
     if (head->softcap != 0) {
         score.value = head->softcap * tanh(score.value / head->softcap);
         score.error += 8 * u * head->softcap;
@@ -77,16 +116,32 @@ int32_t reference_attention(const struct reference_head *head, double *output, d
     }
     mean_error /= total;
 
+    double *shares = malloc((size_t)count * 2 * sizeof *shares), *units = shares + count;
+    if (shares == NULL) {
+        free(scores);
+        return -1;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        shares[i] = scores[i].value / total;
+        units[i] = value_unit(head->values + (size_t)(head->first + i) * head->stride, head->head_size);
+    }
     const double terms = count + 1 + 8.0 * (count / BLOCK_TOKENS + 2);
     for (int32_t d = 0; d < head->head_size; d++) {
         output[d] = 0;
         bound[d] = 1e-35;
         for (int32_t i = 0; i < count; i++) {
-            const double part = scores[i].value / total * head->values[(size_t)(head->first + i) * head->stride + d];
+            const double part = shares[i] * head->values[(size_t)(head->first + i) * head->stride + d];
             output[d] += part;
             bound[d] += 1.05 * fabs(part) * (scores[i].error + mean_error + 2 * terms * u);
         }
+        if (!head->shorts) continue;
+        for (int32_t begin = head->first, end; begin <= head->last; begin = end) {
+            end = (begin / BLOCK_TOKENS + 1) * BLOCK_TOKENS;
+            if (end > head->last + 1) end = head->last + 1;
+            bound[d] += 1.05 * block_rounding(head, begin, end, shares, units, d);
+        }
     }
+    free(shares);
     free(scores);
     return 0;
 }

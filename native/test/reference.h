@@ -2,6 +2,7 @@
 #ifndef QUIRE_TEST_REFERENCE_H
 #define QUIRE_TEST_REFERENCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,13 +11,14 @@ struct reference_head {
     int32_t head_size;
     int32_t first, last;
     const float *query;
-    const float *keys;   /* of position p at keys + p * stride, as a page holds them */
+    const float *keys;   /* of position p at keys + p * stride, as a page holds them; for I16 pages as they are given */
     const float *values;
     size_t stride;       /* in floats */
     float scale;
     float softcap;       /* scores become softcap * tanh(score / softcap), unless 0 */
     float slope;         /* ALiBi: a score changes by slope * (its position - last) */
     const float *sink;   /* a score without a value; or NULL */
+    bool shorts;         /* the bound is that of I16 pages, what they round keys and values by included */
 };
 
 /* The slope of a head under ALiBi, as llama.cpp defines it; 0 without a bias. */

@@ -60,7 +60,7 @@ static void draw_model(struct scenario *scenario, struct rng *rng) {
     shape->layers = rng_int(rng, 1, MAX_LAYERS);
     shape->kv_heads = rng_int(rng, 1, 4);
     scenario->heads = shape->kv_heads * rng_int(rng, 1, 8);
-    shape->page_type = rng_chance(rng, 0.4) ? QUIRE_PAGES_Q8_0 : QUIRE_PAGES_F16;
+    shape->page_type = (const int[]){QUIRE_PAGES_I16, QUIRE_PAGES_F16, QUIRE_PAGES_Q8_0}[rng_int(rng, 0, 2)];
     shape->head_size = shape->page_type == QUIRE_PAGES_Q8_0 ? 32 * rng_int(rng, 1, 8) : 16 * rng_int(rng, 1, 16);
     shape->windowed = scenario->windowed;
     if (rng_chance(rng, 0.4)) {

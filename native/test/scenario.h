@@ -32,7 +32,8 @@ struct scenario {
     int tokens;
     float *queries;                /* [layer][token][heads * head_size] */
     float *keys, *values;          /* [layer][token][kv_heads * head_size], as they are written */
-    float *stored_keys, *stored_values; /* and as a page holds them, rounded */
+    /* And as a page holds them, rounded. In I16 pages, where that depends on a whole vector: as an F16 page would. */
+    float *stored_keys, *stored_values;
     bool *spoiled;                 /* [token], whether its key and value are infinite or not a number */
 
     int rows;

@@ -100,5 +100,5 @@ static int check_type(const char *level, enum quire_page_type type) {
 }
 
 int check_sharing(const char *level) {
-    return check_type(level, QUIRE_PAGES_F16) + check_type(level, QUIRE_PAGES_Q8_0);
+    return check_type(level, QUIRE_PAGES_F16) + check_type(level, QUIRE_PAGES_Q8_0) + check_type(level, QUIRE_PAGES_I16);
 }

@@ -8,5 +8,5 @@ export {
   type SlidingWindow,
   supportsHeadSize,
 } from './page-shape.js';
-export { type KernelLevel, PagedAttention, type PagedAttentionOptions } from './paged-attention.js';
+export { type KernelLevel, PAGE_TYPES, PagedAttention, type PagedAttentionOptions } from './paged-attention.js';
 export { type AttentionSurvey, type LayerFacts, openSurvey, type SurveyOptions } from './survey.js';

@@ -157,7 +157,8 @@ export class PagedAttention {
   }
 }
 
-const PAGE_TYPES: Record<PageType, number> = { f16: 0, q8_0: 1 };
+/** `enum quire_page_type`. */
+export const PAGE_TYPES: Record<PageType, number> = { f16: 0, q8_0: 1, i16: 2 };
 
 function nativeShape({ layers, kvHeads, headSize, type, slidingWindow }: PageShape, pages: number): NativeShape {
   return {

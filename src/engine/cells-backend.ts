@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { LlamaContext } from '../llama/index.js';
 import { mostSequences } from './cell-sequences.js';
 import { CellsExecutor } from './cells-executor.js';
-import { isGpu, KVBackendError, type KVBackendParts, kvCacheDtype, type OpenKVBackend } from './kv-backend.js';
+import { isGpu, KVBackendError, type KVBackendParts, type OpenKVBackend } from './kv-backend.js';
 import { computeAlone, SELF_TEST_TOKENS, selfTestCells, selfTestTokens } from './self-test.js';
 import { chooseSizes } from './sizes.js';
 
@@ -48,7 +48,11 @@ export function openCells(parts: KVBackendParts): OpenKVBackend {
     );
   }
 
-  const type = kvCacheDtype(config);
+  const { kvCacheDtype } = config;
+  if (kvCacheDtype === 'i16') {
+    throw new KVBackendError("llama.cpp's cells cannot store i16", 'use --kv-cache-dtype auto, f16 or q8_0');
+  }
+  const type = kvCacheDtype === 'auto' ? 'f16' : kvCacheDtype;
   const threads = config.threads || availableParallelism();
   const threadPool = llama.createThreadPool(threads);
   owned.push(threadPool);

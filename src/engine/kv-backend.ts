@@ -45,10 +45,6 @@ export class KVBackendError extends Error {
   }
 }
 
-export function kvCacheDtype({ kvCacheDtype: wanted }: EngineConfig): EngineInfo['kvCacheDtype'] {
-  return wanted === 'auto' ? 'f16' : wanted;
-}
-
 export function isGpu(device: EngineConfig['device']): boolean {
   return device !== 'auto' && device !== 'cpu';
 }

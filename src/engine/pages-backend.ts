@@ -12,10 +12,10 @@ import {
 import type { LlamaContext } from '../llama/index.js';
 import { Executor, MAX_ROW_PADDING } from './executor.js';
 import { KeptPages } from './kept-pages.js';
-import { type KVBackendParts, kvCacheDtype, type OpenKVBackend } from './kv-backend.js';
+import type { KVBackendParts, OpenKVBackend } from './kv-backend.js';
 import { pageShapeFor } from './page-support.js';
 import { MAX_SEQUENCES, type SelfTestVerdict } from './protocol.js';
-import { hasTiledMatmuls } from './row-padding.js';
+import { hasTiledMatmuls, leastRowPadding } from './row-padding.js';
 import { SELF_TEST_TOKENS, selfTest } from './self-test.js';
 import { chooseSizes, type EngineSizes } from './sizes.js';
 
@@ -29,7 +29,7 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   const { config, llama, model, onProgress, onLog } = parts;
   onProgress('kernel', 0);
   const kernel = await buildKernel({ onProgress: (line) => onLog('info', line) });
-  const shape = pageShapeFor(model, kvCacheDtype(config), {
+  const shape = pageShapeFor(model, config.kvCacheDtype === 'auto' ? 'i16' : config.kvCacheDtype, {
     kernel: kernel.path,
     ggmlBaseLibrary: llama.ggmlBaseLibrary,
   });
@@ -137,8 +137,8 @@ function openRuntime(
 const ROW_PADDINGS = [1, 4, MAX_ROW_PADDING];
 
 /**
- * The least row padding under which the self-test finds the same bits however a prompt is cut. Padding makes small steps
- * slower, so it is tried only with `--batch-invariant on`.
+ * The least row padding under which the self-test finds the same bits however a prompt is cut, unless that is known to
+ * be chance. Padding makes small steps slower, so it is tried only with `--batch-invariant on`.
  *
  * @throws SelfTestError when pages do not reproduce stock attention
  */
@@ -161,7 +161,9 @@ function chooseRowPadding(
   };
   let rowPadding: number | undefined;
   try {
-    rowPadding = (wanted === 'on' ? ROW_PADDINGS : [1]).find(isExact);
+    const least = leastRowPadding(model.ftypeName);
+    // In this order, so that there is a self-test however little padding is allowed.
+    rowPadding = (wanted === 'on' ? ROW_PADDINGS : [1]).find((padding) => isExact(padding) && padding >= least);
   } finally {
     stock.dispose();
   }

@@ -193,7 +193,7 @@ export interface EngineInfo {
   /** Why this backend runs and not the other. */
   kvBackendReason: string;
   /** How keys and values are stored. */
-  kvCacheDtype: 'f16' | 'q8_0';
+  kvCacheDtype: 'f16' | 'i16' | 'q8_0';
   /** What computes attention: the instruction set of our kernel, e.g. `avx512` or `portable`, or `llama.cpp`. */
   kernel: string;
   /** CPU variant of llama.cpp's backend, e.g. `zen4`. */
@@ -226,8 +226,8 @@ export interface EngineConfig {
   batchWindowMs: number;
   /** `auto` takes pages where they can serve model and device. */
   kvBackend: 'auto' | KVBackend;
-  /** How keys and values are stored; `auto` is f16. */
-  kvCacheDtype: 'auto' | 'f16' | 'q8_0';
+  /** How keys and values are stored; `auto` is i16 in pages and f16 in cells. */
+  kvCacheDtype: 'auto' | 'f16' | 'i16' | 'q8_0';
   /** Longest that a step may take, in ms, when prompts share it with running answers; 0: no limit. */
   targetItlMs: number;
   enablePrefixCaching: boolean;

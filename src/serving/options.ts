@@ -59,9 +59,9 @@ export const servingOptions = z
       .default(0)
       .describe('Memory for the KV cache, e.g. 2GiB (0: chosen from the model and free memory)'),
     kvCacheDtype: z
-      .enum(['auto', 'f16', 'q8_0'], { error: 'one of auto, f16, q8_0' })
+      .enum(['auto', 'f16', 'i16', 'q8_0'], { error: 'one of auto, f16, i16, q8_0' })
       .default('auto')
-      .describe('How keys and values are stored (auto: f16; q8_0 takes half the memory)'),
+      .describe('How keys and values are stored (auto: i16 in pages, f16 in cells; q8_0 takes half the memory)'),
     kvBackend: z
       .enum(['auto', 'pages', 'cells'], { error: 'one of auto, pages, cells' })
       .default('auto')

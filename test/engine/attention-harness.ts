@@ -2,7 +2,7 @@
 import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { createRandom, type Random } from '../../bench/random.js';
-import { buildKernel, PAGE_TOKENS, type PageType } from '../../src/attention/index.js';
+import { buildKernel, PAGE_TOKENS, PAGE_TYPES, type PageType } from '../../src/attention/index.js';
 import { errorBuffer, errorText, loadKernelLibrary } from '../../src/attention/kernel-library.js';
 import { cCompilers, nativeSources, withCompiled } from '../support/compile-c.js';
 
@@ -112,7 +112,7 @@ export async function runKernel(problem: Problem, level: string, threads: number
     kv_heads: kvHeads,
     head_size: headSize,
     pages,
-    page_type: problem.pageType === 'q8_0' ? 1 : 0,
+    page_type: PAGE_TYPES[problem.pageType],
     window,
     windowed: window > 0 ? Uint8Array.of(1) : null,
   };
@@ -166,6 +166,7 @@ const REFERENCE_HEAD = koffi.struct('reference_head', {
   softcap: 'float',
   slope: 'float',
   sink: 'void *',
+  shorts: 'bool',
 });
 
 const { attention, slope } = await loadReference();
@@ -204,6 +205,7 @@ export function runReference(problem: Problem, keys: Float32Array, values: Float
         softcap: problem.softcap,
         slope: slope(head, heads, problem.maxBias),
         sink: problem.sinks === undefined ? null : koffi.address(problem.sinks.subarray(head)),
+        shorts: false,
       };
       const at = (row * heads + head) * headSize;
       if (attention(argument, output.subarray(at, at + headSize), bound) !== 0) throw new Error('no memory');

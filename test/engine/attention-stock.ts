@@ -77,12 +77,18 @@ export function store(source: Float32Array, type: 'f16' | 'q8_0', width: number)
 }
 
 /** Computes a problem over stored keys and values. @returns [rows][heads][headSize] */
-export function runStock(problem: Problem, keys: Stored, values: Stored, threads: number): Float32Array {
+export function runStock(
+  problem: Problem,
+  cellType: 'f16' | 'q8_0',
+  keys: Stored,
+  values: Stored,
+  threads: number,
+): Float32Array {
   const { kvHeads, heads, headSize, positions, rows, sinks } = problem;
   const size = NODES * Number(tensorOverhead()) + Number(graphOverhead());
   const context = init({ size, buffer: null, no_alloc: true });
   const tensor = (type: keyof typeof TYPES, a: number, b = 1, c = 1) => newTensor(context, TYPES[type], a, b, c, 1);
-  const cells = () => tensor(problem.pageType, headSize, kvHeads, positions);
+  const cells = () => tensor(cellType, headSize, kvHeads, positions);
   const [k, v] = [cells(), cells()];
   const q = tensor('f32', headSize, rows, heads);
   const mask = tensor('f16', positions, rows);

@@ -102,6 +102,14 @@ describe('the cells backend', () => {
     expect(bytes.get('q8_0')! / bytes.get('f16')!).toBeCloseTo(0.55, 1);
   });
 
+  it('refuses to store what llama.cpp cannot', async () => {
+    const modelPath = await llama();
+    await expect(open({ modelPath, kvBackend: 'cells', kvCacheDtype: 'i16' })).rejects.toMatchObject({
+      name: 'KVBackendError',
+      hint: 'use --kv-cache-dtype auto, f16 or q8_0',
+    });
+  });
+
   it('keeps the prefixes of the latest requests, and forgets earlier ones', async () => {
     const { loaded, info } = await open({ modelPath: await llama(), kvBackend: 'cells', maxModelLen: 1024 });
     const prompt = (seed: number) => pseudoRandomTokens(49, seed, info.vocabSize);

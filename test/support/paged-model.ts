@@ -2,7 +2,7 @@ import { buildKernel, PAGE_TOKENS, PagedAttention, type PageShape, type PageType
 import { Executor } from '../../src/engine/executor.js';
 import { pageShapeFor } from '../../src/engine/page-support.js';
 import { computeAlone } from '../../src/engine/self-test.js';
-import { type LlamaModel, loadLlama } from '../../src/llama/index.js';
+import { type KVType, type LlamaModel, loadLlama } from '../../src/llama/index.js';
 
 /** A model that can compute prompts through pages and through llama.cpp's own attention. */
 export interface PagedModel {
@@ -11,7 +11,7 @@ export interface PagedModel {
   /** Logits after a prompt that is computed in pieces of these lengths, each time in pages that were not used before. */
   throughPages(tokens: Int32Array, pieces: number[]): Float32Array;
   /** @param type how llama.cpp's cells store keys and values */
-  throughStock(tokens: Int32Array, pieces: number[], type?: PageType): Float32Array;
+  throughStock(tokens: Int32Array, pieces: number[], type?: KVType): Float32Array;
   dispose(): void;
 }
 
@@ -27,7 +27,7 @@ const PAGES = 1021;
 const ROW_PADDING = 4;
 
 export async function openPagedModel(path: string, options: PagedModelOptions): Promise<PagedModel> {
-  const { mostTokens, type = 'f16' } = options;
+  const { mostTokens, type = 'i16' } = options;
   const llama = loadLlama({ device: 'cpu' });
   const model = llama.loadModel(path);
   const libraries = { kernel: (await buildKernel()).path, ggmlBaseLibrary: llama.ggmlBaseLibrary };

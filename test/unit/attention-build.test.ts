@@ -42,12 +42,15 @@ test('where there is no compiler, the error says how to get one', async () => {
   });
 });
 
-test('a page takes two bytes for each key and value of 16 tokens in all layers', () => {
-  expect(pageBytes({ layers: 30, kvHeads: 3, headSize: 64, type: 'f16' })).toBe(PAGE_TOKENS * 30 * 3 * 64 * 2 * 2);
+test('a page takes two bytes for each number in keys and values of 16 tokens in all layers, and i16 pages a scale for each', () => {
+  const shape = { layers: 30, kvHeads: 3, headSize: 64 };
+  expect(pageBytes({ ...shape, type: 'f16' })).toBe(PAGE_TOKENS * 30 * 3 * 64 * 2 * 2);
+  expect(pageBytes({ ...shape, type: 'i16' })).toBe(PAGE_TOKENS * 30 * 3 * (64 * 2 + 4) * 2);
 });
 
 test.each([
   ['f16', 16],
+  ['i16', 16],
   ['q8_0', 32],
 ] as const)('head sizes of %s pages are multiples of %i up to 256', (type, multiple) => {
   const supported = Array.from({ length: 300 }, (_, i) => i).filter((size) => supportsHeadSize(size, type));

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { shapeCases, WORKLOADS, workloadCases } from '../../bench/kernel/cases.js';
-import { bestPeaks, type KernelResult, type Peaks, resultOf, roofAt } from '../../bench/kernel/measure.js';
+import { MEASURED_TYPES, shapeCases, WORKLOADS, workloadCases } from '../../bench/kernel/cases.js';
+import { bestPeaks, type KernelResult, type Peaks, resultOf, roofOver } from '../../bench/kernel/measure.js';
 import { type KernelReport, levelTable, replaceResults, shapeTable, workloadTable } from '../../bench/kernel/report.js';
 import { rooflineSvg } from '../../bench/kernel/roofline.js';
 
-const peaks: Peaks = { threads: 2, f32_gmacs: 40, int8_gmacs: 160, read_gbs: 20, l2_read_gbs: 100 };
+const peaks: Peaks = { threads: 2, f32_gmacs: 40, int16_gmacs: 80, int8_gmacs: 160, read_gbs: 20, l2_read_gbs: 100 };
 
 /** Every case at 10 GFLOP/s and the same operations per byte. */
 const measured = (intensity: number) => (test: Parameters<typeof resultOf>[0]) =>
@@ -31,20 +31,21 @@ describe('figures of the kernel benchmark', () => {
   });
 
   it('the roof is memory until arithmetic is', () => {
-    expect(roofAt(3, peaks)).toBe(60);
-    expect(roofAt(30, peaks)).toBe(80);
+    expect(roofOver({ pageType: 'f16', intensity: 3 }, peaks)).toBe(60);
+    expect(roofOver({ pageType: 'f16', intensity: 30 }, peaks)).toBe(80);
+    expect(roofOver({ pageType: 'i16', intensity: 30 }, peaks)).toBe(160);
   });
 
   it('tables have every case once', () => {
-    expect(workloadTable(report).rows).toHaveLength(2 * WORKLOADS.length);
-    expect(workloadTable(report).rows[0]!.slice(3)).toEqual(['10.0', '13 %', '3.33', '17 %', '17 %']);
+    expect(workloadTable(report).rows).toHaveLength(MEASURED_TYPES.length * WORKLOADS.length);
+    expect(workloadTable(report).rows[0]!.slice(3)).toEqual(['10.0', '6 %', '3.33', '17 %', '17 %']);
     expect(levelTable(report).header).toHaveLength(2 + 4);
     expect(
       shapeTable(report)
         .rows.flat()
         .filter((cell) => cell === '10.0 (17 %)'),
     ).toHaveLength(18);
-    expect(report.cases).toHaveLength(WORKLOADS.length * 2 * 2 * 2);
+    expect(report.cases).toHaveLength(WORKLOADS.length * MEASURED_TYPES.length * 2 * 2);
   });
 
   it('replace what was between the markers of a document, and nothing else', () => {
@@ -62,7 +63,7 @@ describe('the roofline', () => {
 
   it('has a dot and a name for each workload, and the roofs that the machine has', () => {
     const svg = rooflineSvg(results, peaks);
-    const legend = 2;
+    const legend = MEASURED_TYPES.length;
     expect(svg.match(/<circle/g)).toHaveLength(results.length + legend);
     for (const { name } of WORKLOADS) expect(svg).toContain(`>${name}</text>`);
     expect(svg).toContain('f32, 80.0 GFLOP/s');

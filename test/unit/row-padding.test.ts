@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fillTiles, padTo } from '../../src/engine/row-padding.js';
+import { fillTiles, leastRowPadding, padTo } from '../../src/engine/row-padding.js';
 
 const counts = Array.from({ length: 600 }, (_, rows) => rows);
 
@@ -17,4 +17,18 @@ describe('filling tiles with padding rows', () => {
       expect(fillTiles(rows)).toBeLessThanOrEqual(fillTiles(rows + 1));
     }
   });
+});
+
+it.each([
+  ['Q4_0', 1],
+  ['Q8_0', 1],
+  ['Q6_K', 1],
+  ['Q5_K_M', 1],
+  ['Q4_K_M', 4],
+  ['Q2_K', 4],
+  ['F16', 4],
+  ['BF16', 4],
+  ['IQ4_XS', 8],
+])('%s weights are known to need rows padded to %i', (ftypeName, padding) => {
+  expect(leastRowPadding(ftypeName)).toBe(padding);
 });
