@@ -63,7 +63,7 @@ async function main(flags: Flags): Promise<void> {
       ),
       threads,
       figures: report,
-      tables: [qualityTable(report)],
+      tables: [qualityTable(report), differenceTable(report)],
       pictures: [],
       notes: [`${grouped(report.tokens)} tokens in windows of ${grouped(WINDOW)}: ${PROSE_SOURCE}.`],
     };
@@ -92,6 +92,19 @@ function qualityTable({ ways, referencePerplexity }: QualityReport): Table {
       ]),
       ['double precision', '–', '0', '0', '0', '100 %', referencePerplexity.toFixed(3)],
     ],
+  };
+}
+
+function differenceTable({ differences }: QualityReport): Table {
+  const nats = (value: number) => `${value > 0 ? '+' : ''}${value.toExponential(1)}`;
+  return {
+    header: ['rows of a step', 'KL of pages − KL of stock, token by token', 'standard error', 'in standard errors'],
+    rows: differences.map(({ cut, kl: { mean, standardError } }) => [
+      String(cut),
+      nats(mean),
+      standardError.toExponential(1),
+      (mean / standardError).toFixed(1),
+    ]),
   };
 }
 

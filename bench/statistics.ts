@@ -51,6 +51,31 @@ export function spread(samples: readonly number[]): Spread {
   };
 }
 
+/** Mean of paired differences, and how far off it may be by chance. */
+export interface MeanDifference {
+  mean: number;
+  standardError: number;
+}
+
+/**
+ * Mean of `a[i] - b[i]`. What lies side by side may be alike, so its standard error is that of the means of blocks of this
+ * many, each of which is taken as one sample.
+ *
+ * @throws RangeError when the two are not of one length, or too short for two blocks.
+ */
+export function pairedDifference(a: readonly number[], b: readonly number[], blockLength: number): MeanDifference {
+  const blocks = Math.floor(a.length / blockLength);
+  if (a.length !== b.length || blocks < 2) throw new RangeError(`${a.length} and ${b.length} samples make no pairs`);
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const differences = a.map((value, i) => value - b[i]!);
+  const means = Array.from({ length: blocks }, (_, i) =>
+    mean(differences.slice(i * blockLength, (i + 1) * blockLength)),
+  );
+  const center = mean(means);
+  const variance = means.reduce((sum, value) => sum + (value - center) ** 2, 0) / (blocks - 1);
+  return { mean: mean(differences), standardError: Math.sqrt(variance / blocks) };
+}
+
 /** The empirical distribution of `samples` at no more than `limit` evenly spaced fractions, always including 1. */
 export function cdf(samples: readonly number[], limit: number): CdfPoint[] {
   const sorted = ascending(samples);

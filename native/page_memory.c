@@ -13,6 +13,7 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Not reserving swap lets the mapping be as large as the user asked, however little of it will be written. */
 #ifndef MAP_NORESERVE
@@ -31,6 +32,8 @@ static char *map(size_t bytes) {
 
 static void unmap(char *memory, size_t bytes) { munmap(memory, bytes); }
 
+static void system_pause(void) { usleep(100); }
+
 #else
 
 static char *map(size_t bytes) { return aligned_memory_get(HUGE_PAGE_BYTES, bytes); }
@@ -38,6 +41,8 @@ static void unmap(char *memory, size_t bytes) {
     (void)bytes;
     aligned_memory_free(memory);
 }
+
+static void system_pause(void) {}
 
 #endif
 
@@ -59,10 +64,12 @@ bool page_memory_map(struct page_memory *memory) {
 
 void page_memory_unmap(struct page_memory *memory) {
     if (memory->memory == NULL) return;
+    atomic_store(&memory->stop_backing, true);
+    while (atomic_load(&memory->backing)) system_pause();
     if (memory->tail_offset == 0) unmap(memory->memory, memory->bytes);
     else shared_memory_unmap(memory->memory, memory->bytes);
     free(memory->backed_pages);
-    free(memory->backed_extents);
+    free((void *)memory->backed_extents);
     memory->memory = NULL;
 }
 
@@ -71,13 +78,13 @@ int page_memory_share(struct page_memory *memory, int descriptor, size_t tail_by
     if (tail_bytes > SIZE_MAX - tail_offset || memory->tail_offset != 0) return -1;
     const size_t bytes = tail_offset + tail_bytes;
     unsigned char *backed_pages = calloc((size_t)memory->pages, 1);
-    unsigned char *backed_extents = calloc(tail_offset / HUGE_PAGE_BYTES, 1);
+    atomic_uchar *backed_extents = calloc(tail_offset / HUGE_PAGE_BYTES, sizeof *backed_extents);
     const int file = descriptor >= 0 ? descriptor : shared_memory_create(bytes);
     char *shared = backed_pages == NULL || backed_extents == NULL ? NULL : shared_memory_map(file, bytes);
     if (shared == NULL) {
         if (file != descriptor) shared_memory_discard(file);
         free(backed_pages);
-        free(backed_extents);
+        free((void *)backed_extents);
         return -1;
     }
     unmap(memory->memory, memory->bytes);
@@ -89,18 +96,32 @@ int page_memory_share(struct page_memory *memory, int descriptor, size_t tail_by
     return file;
 }
 
+/* The extents that a page lies in, in one layer. Two threads may come to the same one: then both back it. */
+static void back_extents(struct page_memory *memory, int layer, int page) {
+    const size_t first = (size_t)(page_memory_at(memory, layer, page, 0) - memory->memory);
+    const size_t last = (first + layer_bytes(memory) - 1) / HUGE_PAGE_BYTES;
+    for (size_t extent = first / HUGE_PAGE_BYTES; extent <= last; extent++) {
+        if (atomic_load_explicit(&memory->backed_extents[extent], memory_order_relaxed)) continue;
+        shared_memory_back(memory->memory + extent * HUGE_PAGE_BYTES);
+        atomic_store_explicit(&memory->backed_extents[extent], 1, memory_order_relaxed);
+    }
+}
+
 void page_memory_back(struct page_memory *memory, int page) {
     if (memory->tail_offset == 0 || memory->backed_pages[page]) return;
     memory->backed_pages[page] = 1;
-    for (int layer = 0; layer < memory->layers; layer++) {
-        const size_t first = (size_t)(page_memory_at(memory, layer, page, 0) - memory->memory);
-        const size_t last = (first + layer_bytes(memory) - 1) / HUGE_PAGE_BYTES;
-        for (size_t extent = first / HUGE_PAGE_BYTES; extent <= last; extent++) {
-            if (memory->backed_extents[extent]) continue;
-            memory->backed_extents[extent] = 1;
-            shared_memory_back(memory->memory + extent * HUGE_PAGE_BYTES);
+    for (int layer = 0; layer < memory->layers; layer++) back_extents(memory, layer, page);
+}
+
+void page_memory_back_ahead(struct page_memory *memory, size_t bytes) {
+    const size_t wanted = memory->tail_offset == 0 ? 0 : bytes / (memory->layers * layer_bytes(memory));
+    const int pages = wanted < (size_t)memory->pages ? (int)wanted : memory->pages;
+    for (int page = 0; page < pages; page++) {
+        for (int layer = 0; layer < memory->layers && !atomic_load(&memory->stop_backing); layer++) {
+            back_extents(memory, layer, page);
         }
     }
+    atomic_store(&memory->backing, false);
 }
 
 /*

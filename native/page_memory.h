@@ -15,6 +15,8 @@
 #include "kernel.h"
 #include "quire_attention.h"
 
+#include <stdatomic.h>
+
 struct page_memory {
     int layers;
     int kv_heads;
@@ -25,8 +27,9 @@ struct page_memory {
     char *memory;
     /* Of a shared mapping only; see page_memory_share. */
     size_t tail_offset;
-    unsigned char *backed_pages;   /* [pages], whether all of the page's memory has been taken */
-    unsigned char *backed_extents; /* the same for every HUGE_PAGE_BYTES of the mapping */
+    unsigned char *backed_pages; /* [pages], whether all of the page's memory has been taken */
+    atomic_uchar *backed_extents; /* the same for every HUGE_PAGE_BYTES of the mapping */
+    atomic_bool backing, stop_backing; /* of page_memory_back_ahead */
 };
 
 /* Reserves the mapping; the other members are set. Returns false when the machine refuses. */
@@ -43,6 +46,12 @@ int page_memory_share(struct page_memory *memory, int descriptor, size_t tail_by
 
 /* To be called before a page is written. */
 void page_memory_back(struct page_memory *memory, int page);
+
+/*
+ * Does so for pages from the first on, for at most `bytes` of them, beside whatever else is done with the memory. Ends early
+ * when the memory is to be unmapped, which waits for that from when `backing` is set.
+ */
+void page_memory_back_ahead(struct page_memory *memory, size_t bytes);
 
 /* Any change of the bytes of these pages, of all layers, changes this; if it is of one word, for certain. */
 uint64_t page_memory_sum(const struct page_memory *memory, int first_page, int pages);

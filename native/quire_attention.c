@@ -103,6 +103,10 @@ int32_t quire_share(struct quire_attention *handle, int32_t descriptor, size_t t
     return page_memory_share(&handle->memory, descriptor, tail_bytes);
 }
 
+void quire_expect_backing(struct quire_attention *handle) { atomic_store(&handle->memory.backing, true); }
+
+void quire_back_ahead(struct quire_attention *handle, size_t bytes) { page_memory_back_ahead(&handle->memory, bytes); }
+
 void *quire_tail(struct quire_attention *handle) {
     const struct page_memory *memory = &handle->memory;
     return memory->tail_offset == 0 ? NULL : memory->memory + memory->tail_offset;

@@ -93,6 +93,13 @@ QUIRE_EXPORT struct quire_attention *quire_open(const struct quire_shape *shape,
  */
 QUIRE_EXPORT int32_t quire_share(struct quire_attention *handle, int32_t descriptor, size_t tail_bytes);
 
+/*
+ * Takes memory for shared pages, from the first on, for at most `bytes` of them, so that steps need not. A thread may call
+ * it beside all other functions of the handle, once: quire_close ends it, and waits for it from quire_expect_backing on.
+ */
+QUIRE_EXPORT void quire_expect_backing(struct quire_attention *handle);
+QUIRE_EXPORT void quire_back_ahead(struct quire_attention *handle, size_t bytes);
+
 /* Where the caller's bytes are, or NULL when the pages are not shared. */
 QUIRE_EXPORT void *quire_tail(struct quire_attention *handle);
 

@@ -1,7 +1,7 @@
 import { PAGE_TOKENS, PagedAttention } from '../../src/attention/index.js';
 import { LlamaBatch } from '../../src/llama/index.js';
 import type { Rig } from '../engine/rig.js';
-import { quantiles } from '../statistics.js';
+import { type MeanDifference, pairedDifference, quantiles } from '../statistics.js';
 import type { StepProgress } from '../step-progress.js';
 import type { Divergence, Reference } from './reference.js';
 
@@ -21,11 +21,18 @@ export interface Quality extends Way {
   perplexity: number;
 }
 
+/** By how much more pages diverge from the reference than stock does, both in steps of so many rows. */
+export interface QualityDifference {
+  cut: number;
+  kl: MeanDifference;
+}
+
 export interface QualityReport {
   tokens: number;
   windows: number;
   referencePerplexity: number;
   ways: Quality[];
+  differences: QualityDifference[];
 }
 
 /** Rows whose reference is held in memory at once. */
@@ -83,10 +90,23 @@ export async function measureQuality(options: {
       windows,
       referencePerplexity: Math.exp(referenceLikelihood / targets),
       ways: runs.map(({ way, divergences }) => ({ ...way, ...summarise(divergences, hasTarget) })),
+      differences: differencesOf(runs),
     };
   } finally {
     for (const { text } of runs) text.dispose();
   }
+}
+
+/** Tokens that are taken as one sample of a difference: neighbours have most of their context in common. */
+const BLOCK = 64;
+
+function differencesOf(runs: readonly { way: Way; divergences: readonly Divergence[] }[]): QualityDifference[] {
+  return runs.flatMap(({ way: { keysAndValues, cut }, divergences }) => {
+    const stock = runs.find(({ way }) => way.keysAndValues === 'stock' && way.cut === cut);
+    if (keysAndValues !== 'pages' || stock === undefined) return [];
+    const kl = (values: readonly Divergence[]) => values.map((one) => one.kl);
+    return [{ cut, kl: pairedDifference(kl(divergences), kl(stock.divergences), BLOCK) }];
+  });
 }
 
 function summarise(

@@ -86,6 +86,8 @@ static int check_type(const char *level, enum quire_page_type type) {
         forget(descriptor);
         return wrong + judge(level, "memory that was left is not taken", false);
     }
+    quire_expect_backing(second);
+    quire_back_ahead(second, SIZE_MAX);
     tail = quire_tail(second);
     for (int i = 0; i < TAIL_BYTES; i++) wrong += tail[i] != 7;
     int different = 0;

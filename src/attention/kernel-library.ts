@@ -126,6 +126,10 @@ function bind(path: string) {
     share: library.func('int32_t quire_share(void *handle, int32_t descriptor, size_t tail_bytes)') as KoffiFunc<
       (handle: Pointer, descriptor: number, tailBytes: number) => number
     >,
+    expectBacking: library.func('void quire_expect_backing(void *handle)') as KoffiFunc<(handle: Pointer) => void>,
+    backAhead: library.func('void quire_back_ahead(void *handle, size_t bytes)') as KoffiFunc<
+      (handle: Pointer, bytes: number) => void
+    >,
     tail: library.func('void *quire_tail(void *handle)') as KoffiFunc<(handle: Pointer) => Pointer | null>,
     sumPages: library.func(
       'int32_t quire_sum_pages(void *handle, int32_t first, int32_t count, void *sum)',

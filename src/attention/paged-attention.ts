@@ -127,6 +127,18 @@ export class PagedAttention {
   }
 
   /**
+   * Takes memory for shared pages ahead of their first use, from the first page on, in a thread beside everything else.
+   * To be called once at most.
+   * @param bytes how much at most
+   */
+  backAhead(bytes: number): void {
+    const handle = this.open();
+    this.library.expectBacking(handle);
+    // `dispose` waits for the thread, so nobody else has to.
+    this.library.backAhead.async(handle, bytes, () => {});
+  }
+
+  /**
    * A checksum of `count` pages from `first` on, over all layers: 8 bytes into `sum`.
    * @throws AttentionError when one of them does not exist
    */

@@ -42,6 +42,7 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   const runtime = openRuntime(parts, shape, sizes, kernel.path);
   const identity = identityOf(parts, shape, kernel.path, runtime);
   const kept = keepPages(parts, sizes, identity, runtime);
+  if (kept !== undefined) runtime.attention.backAhead(BACKED_AHEAD_BYTES);
   const known = config.verdict?.selfTested === identity ? config.verdict : undefined;
   if (known === undefined) onProgress('self-test', 0);
   const verdict = known ?? { ...chooseRowPadding(parts, runtime), selfTested: identity };
@@ -57,6 +58,12 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   const info = { kvBackend: 'pages' as const, kvCacheDtype: shape.type, kernel: level, ...verdict };
   return { executor, sizes, sharesPrefixes: true, kept, info };
 }
+
+/**
+ * New memory is cleared by the system when it is first used, which takes a step up to half as long again. This much is
+ * made ready before it is needed, first what is given out first.
+ */
+const BACKED_AHEAD_BYTES = 512 * 2 ** 20;
 
 /** A hash of everything that the contents of pages depend on besides tokens, and with it what the self-test finds. */
 function identityOf(

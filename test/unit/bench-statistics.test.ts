@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../bench/random.js';
-import { cdf, median, quantiles, spread } from '../../bench/statistics.js';
+import { cdf, median, pairedDifference, quantiles, spread } from '../../bench/statistics.js';
 
 /** Without −0, which `toBe` tells from 0. */
 const samples = fc.array(
@@ -103,5 +103,36 @@ describe('seeded random numbers', () => {
     const random = createRandom('exponential');
     const mean = Array.from({ length: 100_000 }, () => random.exponential(250)).reduce((a, b) => a + b) / 100_000;
     expect(Math.abs(mean - 250)).toBeLessThan((5 * 250) / Math.sqrt(100_000));
+  });
+});
+
+describe('paired differences', () => {
+  it('have the standard error of the means of blocks', () => {
+    const a = [3, 5, 1, 3, 4, 6];
+    const b = [1, 1, 1, 1, 1, 1];
+    // Means of blocks of two: 3, 1, 4.
+    const { mean, standardError } = pairedDifference(a, b, 2);
+    expect(mean).toBeCloseTo(8 / 3);
+    expect(standardError).toBeCloseTo(Math.sqrt(7 / 3 / 3));
+  });
+
+  it('hold the true difference within two standard errors nearly always', () => {
+    const random = createRandom('paired differences');
+    const noise = () => random.uniform() - 0.5;
+    const missed = Array.from({ length: 200 }, () => {
+      const common = Array.from({ length: 640 }, () => 10 * noise());
+      const { mean, standardError } = pairedDifference(
+        common.map((value) => value + 0.3 + noise()),
+        common.map((value) => value + noise()),
+        64,
+      );
+      return Math.abs(mean - 0.3) > 2.5 * standardError ? 1 : 0;
+    });
+    expect(missed.reduce<number>((sum, one) => sum + one, 0)).toBeLessThan(20);
+  });
+
+  it('need two blocks of pairs', () => {
+    expect(() => pairedDifference([1, 2, 3], [1, 2, 3], 2)).toThrow(RangeError);
+    expect(() => pairedDifference([1, 2, 3, 4], [1, 2, 3], 1)).toThrow(RangeError);
   });
 });
