@@ -47,6 +47,8 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
   const numBlocks = Math.ceil(options.tokens / blockSize);
   const scratchPage = numBlocks * (blockSize / PAGE_TOKENS);
   const attention = new ObservedAttention(rig.pageMemory((scratchPage + 1) * PAGE_TOKENS));
+  // A server takes memory ahead of its use as well.
+  for (let page = 0; page < scratchPage; page++) attention.copyPage(scratchPage, page);
   const context = rig.model.createContext({
     batchSize: maxNumBatchedTokens + MAX_ROW_PADDING,
     maxSequences: MAX_SEQUENCES + 1,

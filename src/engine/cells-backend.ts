@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { LlamaContext } from '../llama/index.js';
 import { mostSequences } from './cell-sequences.js';
 import { CellsExecutor } from './cells-executor.js';
-import { isGpu, KVBackendError, type KVBackendParts, type OpenKVBackend } from './kv-backend.js';
+import { isGpu, KVBackendError, type KVBackendParts, type OpenKVBackend, pollingFor } from './kv-backend.js';
 import { computeAlone, SELF_TEST_TOKENS, selfTestCells, selfTestTokens } from './self-test.js';
 import { chooseSizes } from './sizes.js';
 
@@ -54,7 +54,7 @@ export function openCells(parts: KVBackendParts): OpenKVBackend {
   }
   const type = kvCacheDtype === 'auto' ? 'f16' : kvCacheDtype;
   const threads = config.threads || availableParallelism();
-  const threadPool = llama.createThreadPool(threads);
+  const threadPool = llama.createThreadPool(threads, { polling: pollingFor(threads) });
   owned.push(threadPool);
   const openContext = (sizes: { contextLength: number; batchSize: number; maxSequences: number; maxOutputs: number }) =>
     model.createContext({ ...sizes, threads, threadPool, kvType: type });

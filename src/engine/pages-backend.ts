@@ -12,7 +12,7 @@ import {
 import type { LlamaContext } from '../llama/index.js';
 import { Executor, MAX_ROW_PADDING } from './executor.js';
 import { KeptPages } from './kept-pages.js';
-import type { KVBackendParts, OpenKVBackend } from './kv-backend.js';
+import { type KVBackendParts, type OpenKVBackend, pollingFor } from './kv-backend.js';
 import { pageShapeFor } from './page-support.js';
 import { MAX_SEQUENCES, type SelfTestVerdict } from './protocol.js';
 import { hasTiledMatmuls, leastRowPadding } from './row-padding.js';
@@ -119,7 +119,7 @@ function openRuntime(
   });
   owned.push(attention);
   const { threads } = sizes;
-  const threadPool = llama.createThreadPool(threads);
+  const threadPool = llama.createThreadPool(threads, { polling: pollingFor(threads) });
   owned.push(threadPool);
   const context = model.createContext({
     batchSize: Math.max(sizes.maxNumBatchedTokens, SELF_TEST_TOKENS) + MAX_ROW_PADDING,

@@ -67,7 +67,7 @@ export const servingOptions = z
       .default('auto')
       .describe("Where the KV cache lives: in pages, or in llama.cpp's own cells (auto: pages where they can)"),
     targetItl: wholeNumber(0, 60_000)
-      .default(250)
+      .default(225)
       .describe('Longest a step may take when prompts share it with running answers, in ms (0: no limit)'),
     policy: z
       .enum(['continuous', 'dynamic', 'static'], { error: 'one of continuous, dynamic, static' })

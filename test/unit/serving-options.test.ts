@@ -24,7 +24,7 @@ describe('serving options', () => {
       kvCacheMemory: 0,
       kvCacheDtype: 'auto',
       kvBackend: 'auto',
-      targetItl: 250,
+      targetItl: 225,
       policy: 'continuous',
       batchWindow: 100,
       enablePrefixCaching: true,
