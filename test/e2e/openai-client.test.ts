@@ -185,7 +185,7 @@ describe('what vLLM has besides', () => {
   test('words can be forbidden, and tokens allowed', async () => {
     const free = await client.completions.create({ ...BRIEF, prompt });
     const [word] = /[a-z]+/.exec(free.choices[0]!.text)!;
-    const without = { ...BRIEF, prompt, bad_words: [word], return_token_ids: true };
+    const without = { ...BRIEF, prompt, bad_words: [word], return_token_ids: true, ignore_eos: true };
     const other = (await client.completions.create(without)).choices[0] as unknown as {
       text: string;
       token_ids: number[];
