@@ -38,6 +38,17 @@ struct ggml_custom_params {
 
 enum { GGML_N_TASKS_MAX = -1 }; /* as many tasks as the graph has threads */
 
+/* What llama_decode takes, by value. */
+struct llama_batch {
+    int32_t n_tokens;
+    int32_t *token;
+    float *embd;
+    int32_t *pos;
+    int32_t *n_seq_id;
+    int32_t **seq_id;
+    int8_t *logits;
+};
+
 /* What the first three op_params of a flash attention node hold. */
 struct ggml_flash_attention_params {
     float scale;

@@ -2,6 +2,7 @@
 
 #include "graph_names.h"
 #include "handle.h"
+#include "lanes.h"
 
 #include <string.h>
 
@@ -16,16 +17,11 @@ static bool overlap(const struct ggml_tensor *a, const struct ggml_tensor *b) {
     return a_begin < b_begin + b->ne[1] * b->nb[1] && b_begin < a_begin + a->ne[2] * a->nb[2];
 }
 
-/* Waits until all threads have come here. As in ggml's own barrier, they spin: what they wait for takes microseconds. */
-static void meet(struct layer *layer, int threads) {
-    atomic_fetch_add_explicit(&layer->arrived, 1, memory_order_acq_rel);
-    while (atomic_load_explicit(&layer->arrived, memory_order_acquire) < threads) {
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        __asm__ volatile("yield");
-#endif
-    }
+/* Waits until the keys and values that this step's rows read are written. */
+static void await_rows(struct layer *layer, int threads) {
+    struct quire_lanes *lanes = layer->handle->lanes;
+    if (lanes != NULL && lanes->dependent) lanes_meet(lanes, &lanes->layers[layer->index].arrived, threads * lanes->count);
+    else lanes_meet(lanes, &layer->arrived, threads);
 }
 
 /*
@@ -57,18 +53,19 @@ static void attention_node(struct ggml_tensor *node, int thread, int threads, vo
         .sinks = node->src[4] == NULL ? NULL : node->src[4]->data,
     };
     const struct fresh_rows fresh = {keys->data, values->data, keys->nb[1], values->nb[1]};
-    if (handle->plan.single_rows && !overlap(node, keys) && !overlap(node, values)) {
+    const bool independent = handle->lanes == NULL || !handle->lanes->dependent;
+    if (independent && handle->plan.single_rows && !overlap(node, keys) && !overlap(node, values)) {
         handle_attend(handle, layer->index, &queries, &fresh, thread);
         return;
     }
     quire_write_rows(handle, layer->index, 0, fresh.keys, fresh.key_stride, thread, threads);
     quire_write_rows(handle, layer->index, 1, fresh.values, fresh.value_stride, thread, threads);
-    meet(layer, threads);
+    await_rows(layer, threads);
     handle_attend(handle, layer->index, &queries, NULL, thread);
 }
 
 static struct layer *layer_at(struct quire_attention *handle, int index, const struct ggml_tensor *node) {
-    if (index >= 0 && index < handle->memory.layers) return &handle->layers[index];
+    if (index >= 0 && index < handle->memory->layers) return &handle->layers[index];
     handle_refuse(handle,
                   "the node %s belongs to no layer that has pages; the context needs flash attention on and one "
                   "unified cache",
@@ -100,7 +97,7 @@ static void rewrite_set_rows(struct ggml_tensor *node, struct quire_attention *h
     struct layer *layer = layer_at(handle, graph_cache_layer(cache, values ? 'v' : 'k'), cache);
     if (layer == NULL) return;
 
-    const int width = handle->memory.kv_heads * handle->memory.head_size;
+    const int width = handle->memory->kv_heads * handle->memory->head_size;
     if (rows->type != GGML_TYPE_F32 || rows->nb[0] != sizeof(float) || rows->ne[0] != width || rows->ne[2] != 1 ||
         rows->ne[3] != 1) {
         handle_refuse(handle, "%s takes rows of %lld values of type %d where the pages hold %d floats", cache->name,
@@ -131,7 +128,7 @@ static void rewrite_attention(struct ggml_tensor *node, struct quire_attention *
     const int index = graph_cache_layer(graph_without_views(node->src[1]), 'k');
     struct layer *layer = layer_at(handle, index, node);
     if (layer == NULL) return;
-    const char *feature = unsupported(node, &handle->memory);
+    const char *feature = unsupported(node, handle->memory);
     if (feature == NULL && graph_cache_layer(graph_without_views(node->src[2]), 'v') != index) feature = "values without a cache";
     if (feature != NULL) {
         handle_refuse(handle, "attention of layer %d wants %s, which pages do not do", index, feature);

@@ -9,6 +9,7 @@
 enum { MAX_THREADS = 512 }; /* ggml's own limit */
 
 struct ggml_tensor;
+struct quire_lanes;
 
 /* User data of a layer's rewritten nodes. Each layer has a cache line of its own: all threads count in it. */
 struct layer {
@@ -22,7 +23,9 @@ struct layer {
 };
 
 struct quire_attention {
-    struct page_memory memory;
+    struct page_memory *memory; /* own_memory, or that of the handle whose lane this is */
+    struct page_memory own_memory;
+    struct quire_lanes *lanes;  /* that this is one of, or NULL */
     const struct kernel *kernel;
     struct quire_op_codes codes;
     struct step_plan plan;
@@ -38,6 +41,10 @@ struct quire_attention {
     char reason[QUIRE_ERROR_BYTES];
     bool reason_taken;
 };
+
+/* A handle without pages, or NULL when there is no memory. `window` and `windowed` are those of a struct quire_shape. */
+struct quire_attention *handle_make(const struct kernel *kernel, const struct quire_op_codes *codes, int32_t layers,
+                                    int32_t window, const uint8_t *windowed);
 
 /* Refuses this step; the first reason is the one that is told. Any thread may call it. */
 void handle_refuse(struct quire_attention *handle, const char *format, ...) __attribute__((format(printf, 2, 3)));

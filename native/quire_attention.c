@@ -4,6 +4,7 @@
 #include "aligned_memory.h"
 #include "graph_rewrite.h"
 #include "handle.h"
+#include "lanes.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,6 +58,26 @@ static const char *check_shape(const struct quire_shape *shape) {
     return NULL;
 }
 
+struct quire_attention *handle_make(const struct kernel *kernel, const struct quire_op_codes *codes, int32_t layers,
+                                    int32_t window, const uint8_t *windowed) {
+    struct quire_attention *handle = calloc(1, sizeof *handle);
+    if (handle == NULL) return NULL;
+    handle->memory = &handle->own_memory;
+    handle->kernel = kernel;
+    handle->codes = *codes;
+    handle->plan.readings[1].window = window;
+    atomic_flag_clear(&handle->results_lock);
+    forget_refusal(handle);
+    handle->layers = make_layers(handle, layers);
+    handle->windowed = calloc((size_t)layers, sizeof *handle->windowed);
+    if (handle->layers == NULL || handle->windowed == NULL) {
+        quire_close(handle);
+        return NULL;
+    }
+    if (windowed != NULL) memcpy(handle->windowed, windowed, (size_t)layers);
+    return handle;
+}
+
 struct quire_attention *quire_open(const struct quire_shape *shape, const char *level,
                                    const struct quire_op_codes *codes, char *error) {
     const struct kernel *kernel = kernel_named(level);
@@ -70,57 +91,50 @@ struct quire_attention *quire_open(const struct quire_shape *shape, const char *
         snprintf(error, QUIRE_ERROR_BYTES, "%s", wrong);
         return NULL;
     }
-    struct quire_attention *handle = calloc(1, sizeof *handle);
+    struct quire_attention *handle =
+        handle_make(kernel, codes, shape->layers, shape->window, shape->window == 0 ? NULL : shape->windowed);
     if (handle == NULL) {
         snprintf(error, QUIRE_ERROR_BYTES, "no memory for the attention handle");
         return NULL;
     }
-    handle->kernel = kernel;
-    handle->codes = *codes;
-    handle->memory = (struct page_memory){
+    handle->own_memory = (struct page_memory){
         .layers = shape->layers,
         .kv_heads = shape->kv_heads,
         .head_size = shape->head_size,
         .pages = shape->pages,
         .type = shape->page_type,
     };
-    handle->plan.readings[1].window = shape->window;
-    atomic_flag_clear(&handle->results_lock);
-    forget_refusal(handle);
-    handle->layers = make_layers(handle, shape->layers);
-    handle->windowed = calloc((size_t)shape->layers, sizeof *handle->windowed);
-    if (handle->layers == NULL || handle->windowed == NULL || !page_memory_map(&handle->memory)) {
+    if (!page_memory_map(handle->memory)) {
         snprintf(error, QUIRE_ERROR_BYTES, "the system refuses the memory for %d pages: choose a smaller KV cache",
                  (int)shape->pages);
         quire_close(handle);
         return NULL;
     }
-    if (shape->window != 0) memcpy(handle->windowed, shape->windowed, (size_t)shape->layers);
     return handle;
 }
 
 int32_t quire_share(struct quire_attention *handle, int32_t descriptor, size_t tail_bytes) {
-    return page_memory_share(&handle->memory, descriptor, tail_bytes);
+    return page_memory_share(handle->memory, descriptor, tail_bytes);
 }
 
-void quire_expect_backing(struct quire_attention *handle) { atomic_store(&handle->memory.backing, true); }
+void quire_expect_backing(struct quire_attention *handle) { atomic_store(&handle->memory->backing, true); }
 
-void quire_back_ahead(struct quire_attention *handle, size_t bytes) { page_memory_back_ahead(&handle->memory, bytes); }
+void quire_back_ahead(struct quire_attention *handle, size_t bytes) { page_memory_back_ahead(handle->memory, bytes); }
 
 void *quire_tail(struct quire_attention *handle) {
-    const struct page_memory *memory = &handle->memory;
+    const struct page_memory *memory = handle->memory;
     return memory->tail_offset == 0 ? NULL : memory->memory + memory->tail_offset;
 }
 
 int32_t quire_sum_pages(struct quire_attention *handle, int32_t first, int32_t count, uint64_t *sum) {
-    const int32_t pages = handle->memory.pages;
+    const int32_t pages = handle->memory->pages;
     if (first < 0 || count < 0 || first > pages - count) return -1;
-    *sum = page_memory_sum(&handle->memory, first, count);
+    *sum = page_memory_sum(handle->memory, first, count);
     return 0;
 }
 
 void quire_close(struct quire_attention *handle) {
-    page_memory_unmap(&handle->memory);
+    page_memory_unmap(&handle->own_memory);
     step_plan_free(&handle->plan);
     split_results_free(&handle->results);
     for (int i = 0; i < MAX_THREADS; i++) workspace_free(&handle->workspaces[i]);
@@ -132,14 +146,14 @@ void quire_close(struct quire_attention *handle) {
 int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int32_t *positions, const int32_t *slots,
                          const int32_t *table_offsets, const int32_t *tables, int32_t table_entries, char *error) {
     forget_refusal(handle);
-    const char *wrong = step_plan_make(&handle->plan, handle->memory.pages, handle->memory.kv_heads, rows, positions,
+    const char *wrong = step_plan_make(&handle->plan, handle->memory->pages, handle->memory->kv_heads, rows, positions,
                                        slots, table_offsets, tables, table_entries);
     if (wrong != NULL) {
         snprintf(error, QUIRE_ERROR_BYTES, "%s", wrong);
         return -1;
     }
-    for (int32_t row = 0; row < rows; row++) page_memory_back(&handle->memory, slots[row] / PAGE_TOKENS);
-    for (int i = 0; i < handle->memory.layers; i++) {
+    for (int32_t row = 0; row < rows; row++) page_memory_back(handle->memory, slots[row] / PAGE_TOKENS);
+    for (int i = 0; i < handle->memory->layers; i++) {
         handle->layers[i].graphs = 0;
         handle->layers[i].keys = handle->layers[i].values = NULL;
         atomic_store_explicit(&handle->layers[i].next_item, 0, memory_order_relaxed);
@@ -150,7 +164,7 @@ int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int
 
 void quire_write_rows(struct quire_attention *handle, int32_t layer, int32_t values, const float *source,
                       size_t row_stride, int32_t thread, int32_t threads) {
-    const struct page_memory *memory = &handle->memory;
+    const struct page_memory *memory = handle->memory;
     /* Neighbouring rows go to the same cache lines, so they stay with one thread. */
     const int32_t rows = handle->plan.row_count;
     const int32_t begin = (int32_t)((int64_t)rows * thread / threads);
@@ -170,7 +184,7 @@ static bool reserve_results(struct quire_attention *handle, const struct reading
     if (reading->cut_count == 0) return true;
     while (atomic_flag_test_and_set_explicit(&handle->results_lock, memory_order_acquire)) {
     }
-    const bool enough = split_results_reserve(&handle->results, reading, &handle->memory, heads);
+    const bool enough = split_results_reserve(&handle->results, reading, handle->memory, heads);
     atomic_flag_clear_explicit(&handle->results_lock, memory_order_release);
     return enough;
 }
@@ -179,7 +193,7 @@ void handle_attend(struct quire_attention *handle, int32_t layer, const struct q
                    const struct fresh_rows *fresh, int32_t thread) {
     const struct reading *reading = &handle->plan.readings[handle->windowed[layer]];
     const struct attention_job job = {
-        .memory = &handle->memory,
+        .memory = handle->memory,
         .kernel = handle->kernel,
         .plan = &handle->plan,
         .reading = reading,
@@ -199,15 +213,16 @@ void quire_attend(struct quire_attention *handle, int32_t layer, const struct qu
 }
 
 int32_t quire_copy_page(struct quire_attention *handle, int32_t source, int32_t target) {
-    const int32_t pages = handle->memory.pages;
+    const int32_t pages = handle->memory->pages;
     if (source < 0 || source >= pages || target < 0 || target >= pages) return -1;
     if (source == target) return 0;
-    page_memory_back(&handle->memory, target);
-    page_memory_copy(&handle->memory, source, target);
+    page_memory_back(handle->memory, target);
+    page_memory_copy(handle->memory, source, target);
     return 0;
 }
 
 void handle_refuse(struct quire_attention *handle, const char *format, ...) {
+    if (handle->lanes != NULL) lanes_fail(handle->lanes);
     if (atomic_flag_test_and_set(&handle->has_reason)) return;
     va_list arguments;
     va_start(arguments, format);

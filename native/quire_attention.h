@@ -18,6 +18,7 @@
 
 struct quire_attention;
 struct ggml_tensor;
+struct llama_batch;
 
 /* What the loaded ggml calls the three node kinds that matter here. */
 struct quire_op_codes {
@@ -150,6 +151,38 @@ struct quire_queries {
  */
 QUIRE_EXPORT void quire_attend(struct quire_attention *handle, int32_t layer, const struct quire_queries *queries,
                                int32_t thread);
+
+struct quire_lanes;
+
+/* A call of llama_decode. */
+struct quire_decode {
+    void *context;
+    const struct llama_batch *batch;
+};
+
+/*
+ * Lanes compute a large step side by side: each is a handle over the same pages, for a context of its own, which computes a
+ * part of the step's rows on its own threads. So threads wait for each other at most once a layer, where in one context
+ * they do after every node, and what a thread computes stays in its own caches. Up to 64 lanes. Returns NULL when there is no
+ * memory, or no threads to be had.
+ *
+ * A step: quire_begin_step of every lane, each of which must have rows, then quire_lanes_compute. The handle must not run a
+ * step at the same time, and its pages must outlive the lanes.
+ */
+QUIRE_EXPORT struct quire_lanes *quire_lanes_open(struct quire_attention *handle, int32_t count);
+
+/* The handle of a lane: for quire_begin_step, quire_take_error, and as user data of quire_eval_callback. */
+QUIRE_EXPORT struct quire_attention *quire_lane(struct quire_lanes *lanes, int32_t index);
+
+/*
+ * Calls `llama_decode`, the address of that function, for each lane, and returns when all have returned: 0, or what the first
+ * of those that failed did. Rows of one sequence may be in several lanes.
+ */
+QUIRE_EXPORT int32_t quire_lanes_compute(struct quire_lanes *lanes, void *llama_decode,
+                                         const struct quire_decode *decodes);
+
+/* Ends their threads and frees the lanes; their contexts must be gone. */
+QUIRE_EXPORT void quire_lanes_close(struct quire_lanes *lanes);
 
 /* Copies one page over another, in all layers. Returns 0, or -1 when a page does not exist. */
 QUIRE_EXPORT int32_t quire_copy_page(struct quire_attention *handle, int32_t source, int32_t target);

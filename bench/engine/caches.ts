@@ -1,5 +1,6 @@
 import { PAGE_TOKENS, PagedAttention } from '../../src/attention/index.js';
 import { Executor } from '../../src/engine/executor.js';
+import { laneCount, openLanes } from '../../src/engine/lanes.js';
 import { LlamaBatch } from '../../src/llama/index.js';
 import { benchTokens, type Rig } from './rig.js';
 
@@ -53,7 +54,8 @@ export function openPages(rig: Rig, options: CacheOptions): Cache {
   const { sequences, tokensPerSequence, batchSize } = options;
   const pagesPerSequence = Math.ceil(tokensPerSequence / PAGE_TOKENS);
   const scratchPage = sequences * pagesPerSequence;
-  const attention = new PagedAttention(rig.pageMemory((scratchPage + 1) * PAGE_TOKENS));
+  const lanePages = Array.from({ length: laneCount(rig.threads) }, (_, i) => scratchPage + 1 + i);
+  const attention = new PagedAttention(rig.pageMemory((scratchPage + 1 + lanePages.length) * PAGE_TOKENS));
   const { evalCallback, evalCallbackData } = options.evalCallback?.(attention) ?? attention;
   const context = rig.model.createContext({
     batchSize,
@@ -64,7 +66,15 @@ export function openPages(rig: Rig, options: CacheOptions): Cache {
     evalCallback,
     evalCallbackData,
   });
-  const executor = new Executor({ context, attention, blockSize: PAGE_TOKENS, scratchPage, rowPadding: 1 });
+  // Attention under observation is observed in one context.
+  const lanes =
+    options.evalCallback === undefined
+      ? openLanes({
+          ...{ llama: rig.llama, model: rig.model, threads: rig.threads, attention, batchSize },
+          ...{ polling: rig.polling, maxSequences: sequences, scratchPages: lanePages },
+        })
+      : undefined;
+  const executor = new Executor({ context, attention, blockSize: PAGE_TOKENS, scratchPage, rowPadding: 1, lanes });
   const tokens = benchTokens(tokensPerSequence, rig.model.vocab.size);
   const own = (sequence: number, i: number) => sequence * pagesPerSequence + i;
   const tables = Array.from({ length: sequences }, (_, s) =>
@@ -99,6 +109,7 @@ export function openPages(rig: Rig, options: CacheOptions): Cache {
     },
     length: (sequence) => lengths[sequence]!,
     dispose() {
+      lanes?.dispose();
       context.dispose();
       attention.dispose();
     },

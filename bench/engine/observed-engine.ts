@@ -1,8 +1,9 @@
 import { PAGE_TOKENS, PagedAttention } from '../../src/attention/index.js';
 import { Engine } from '../../src/engine/engine.js';
-import { Executor, MAX_ROW_PADDING } from '../../src/engine/executor.js';
+import { Executor } from '../../src/engine/executor.js';
 import { MAX_SEQUENCES } from '../../src/engine/protocol.js';
 import { hasTiledMatmuls } from '../../src/engine/row-padding.js';
+import { MAX_ROW_PADDING } from '../../src/engine/step-batch.js';
 import { TokenMasks } from '../../src/grammar/index.js';
 import { LlamaBatch, type LlamaContext } from '../../src/llama/index.js';
 import { parseServingOptions } from '../../src/serving/options.js';

@@ -8,5 +8,12 @@ export {
   type SlidingWindow,
   supportsHeadSize,
 } from './page-shape.js';
-export { type KernelLevel, PAGE_TYPES, PagedAttention, type PagedAttentionOptions } from './paged-attention.js';
+export {
+  AttentionLanes,
+  type KernelLevel,
+  PAGE_TYPES,
+  PagedAttention,
+  type PagedAttentionOptions,
+  StepAttention,
+} from './paged-attention.js';
 export { type AttentionSurvey, type LayerFacts, openSurvey, type SurveyOptions } from './survey.js';

@@ -98,6 +98,14 @@ const LAYOUT_PROBE = koffi.struct('quire_layout_probe', {
   user_data: 'void *',
 });
 
+/** `struct quire_decode`. */
+export interface NativeDecode {
+  context: Pointer;
+  batch: Pointer;
+}
+
+const DECODE = koffi.struct('quire_decode', { context: 'void *', batch: 'void *' });
+
 export type KernelLibrary = ReturnType<typeof loadKernelLibrary>;
 
 /** @throws AttentionError when the file is not a kernel library of this version. */
@@ -151,6 +159,18 @@ function bind(path: string) {
         error: Uint8Array,
       ) => number
     >,
+    lanesOpen: library.func('void *quire_lanes_open(void *handle, int32_t count)') as KoffiFunc<
+      (handle: Pointer, count: number) => Pointer | null
+    >,
+    lane: library.func('void *quire_lane(void *lanes, int32_t index)') as KoffiFunc<
+      (lanes: Pointer, index: number) => Pointer
+    >,
+    lanesCompute: library.func('quire_lanes_compute', 'int32_t', [
+      'void *',
+      'void *',
+      koffi.pointer(DECODE),
+    ]) as KoffiFunc<(lanes: Pointer, llamaDecode: Pointer, decodes: NativeDecode[]) => number>,
+    lanesClose: library.func('void quire_lanes_close(void *lanes)') as KoffiFunc<(lanes: Pointer) => void>,
     copyPage: library.func('int32_t quire_copy_page(void *handle, int32_t source, int32_t target)') as KoffiFunc<
       (handle: Pointer, source: number, target: number) => number
     >,

@@ -6,6 +6,7 @@ import {
   errorText,
   type KernelLibrary,
   loadKernelLibrary,
+  type NativeDecode,
   type NativeShape,
   type Pointer,
 } from './kernel-library.js';
@@ -25,47 +26,18 @@ export interface PagedAttentionOptions {
   level?: KernelLevel;
 }
 
-/**
- * The key/value pages of one model, and attention over them in place of llama.cpp's own. A llama.cpp context whose
- * `cb_eval` is {@link evalCallback} with {@link evalCallbackData} writes and reads these pages in every `llama_decode`;
- * {@link beginStep} tells before each where its rows belong. How it works, and why the results are bit-identical
- * however requests are batched: native/README.md.
- */
-export class PagedAttention {
-  /** Instruction set in use, e.g. `avx512`. */
-  readonly level: string;
-  /** Bytes of all pages, keys and values. */
-  readonly bytes: number;
+/** What a llama.cpp context needs to compute its attention over pages: a callback, to be told of each step before it. */
+export abstract class StepAttention {
   /** Address for `llama_context_params.cb_eval`. */
   readonly evalCallback: bigint;
   /** Address for `llama_context_params.cb_eval_user_data`. */
   readonly evalCallbackData: bigint;
 
-  private readonly library: KernelLibrary;
-  private handle: Pointer | undefined;
+  protected readonly library: KernelLibrary;
 
-  /**
-   * @throws AttentionError when the head size is not supported, the kernel does not fit the loaded llama.cpp or the
-   * machine, or the system refuses the memory
-   */
-  constructor(options: PagedAttentionOptions) {
-    const { shape, pages, level = 'auto' } = options;
-    if (!supportsHeadSize(shape.headSize, shape.type)) {
-      throw new AttentionError(
-        `attention heads of size ${shape.headSize} are not supported in pages of type ${shape.type}`,
-        'Choose a model whose head size is a multiple of 16, for q8_0 of 32, up to 256.',
-      );
-    }
-    this.library = loadKernelLibrary(options.kernel);
-    const codes = learnGgmlLayout(options.ggmlBaseLibrary, this.library);
-    this.level = level === 'auto' ? (this.library.level(0) ?? '') : level;
-    this.bytes = pages * pageBytes(shape);
-
-    const error = errorBuffer();
-    const handle = this.library.open(nativeShape(shape, pages), this.level, codes, error);
-    if (handle === null) throw new AttentionError(errorText(error));
-    this.handle = handle;
-    this.evalCallback = this.library.evalCallback();
+  protected constructor(library: KernelLibrary, handle: Pointer) {
+    this.library = library;
+    this.evalCallback = library.evalCallback();
     this.evalCallbackData = handle;
   }
 
@@ -100,6 +72,64 @@ export class PagedAttention {
       error,
     );
     if (status !== 0) throw new AttentionError(errorText(error));
+  }
+
+  /**
+   * What the kernel could not compute in the last step, whose logits are then worthless; undefined if all went well.
+   * Asking forgets it.
+   */
+  takeError(): string | undefined {
+    return this.library.takeError(this.open()) ?? undefined;
+  }
+
+  /** The native handle. @throws AttentionError when it is gone */
+  protected abstract open(): Pointer;
+}
+
+/**
+ * The key/value pages of one model, and attention over them in place of llama.cpp's own. A llama.cpp context whose
+ * `cb_eval` is {@link evalCallback} with {@link evalCallbackData} writes and reads these pages in every `llama_decode`;
+ * {@link beginStep} tells before each where its rows belong. How it works, and why the results are bit-identical
+ * however requests are batched: native/README.md.
+ */
+export class PagedAttention extends StepAttention {
+  /** Instruction set in use, e.g. `avx512`. */
+  readonly level: string;
+  /** Bytes of all pages, keys and values. */
+  readonly bytes: number;
+  private handle: Pointer | undefined;
+
+  /**
+   * @throws AttentionError when the head size is not supported, the kernel does not fit the loaded llama.cpp or the
+   * machine, or the system refuses the memory
+   */
+  constructor(options: PagedAttentionOptions) {
+    const { shape, pages, level = 'auto' } = options;
+    if (!supportsHeadSize(shape.headSize, shape.type)) {
+      throw new AttentionError(
+        `attention heads of size ${shape.headSize} are not supported in pages of type ${shape.type}`,
+        'Choose a model whose head size is a multiple of 16, for q8_0 of 32, up to 256.',
+      );
+    }
+    const library = loadKernelLibrary(options.kernel);
+    const codes = learnGgmlLayout(options.ggmlBaseLibrary, library);
+    const chosen = level === 'auto' ? (library.level(0) ?? '') : level;
+    const error = errorBuffer();
+    const handle = library.open(nativeShape(shape, pages), chosen, codes, error);
+    if (handle === null) throw new AttentionError(errorText(error));
+    super(library, handle);
+    this.handle = handle;
+    this.level = chosen;
+    this.bytes = pages * pageBytes(shape);
+  }
+
+  /**
+   * Lanes over these pages, 2 to 64 of them; undefined where the system has no threads for them. They must be disposed of
+   * before the pages.
+   */
+  openLanes(count: number): AttentionLanes | undefined {
+    const lanes = this.library.lanesOpen(this.open(), count);
+    return lanes === null ? undefined : new AttentionLanes(this.library, lanes, count);
   }
 
   /**
@@ -148,14 +178,6 @@ export class PagedAttention {
     }
   }
 
-  /**
-   * What the kernel could not compute in the last step, whose logits are then worthless; undefined if all went well.
-   * Asking forgets it.
-   */
-  takeError(): string | undefined {
-    return this.library.takeError(this.open()) ?? undefined;
-  }
-
   /** Frees the pages. The contexts that use them must be freed before. Further calls do nothing. */
   dispose(): void {
     if (this.handle === undefined) return;
@@ -163,9 +185,54 @@ export class PagedAttention {
     this.handle = undefined;
   }
 
-  private open(): Pointer {
+  protected override open(): Pointer {
     if (this.handle === undefined) throw new AttentionError('the page memory was disposed of');
     return this.handle;
+  }
+}
+
+/**
+ * Several contexts that compute one step side by side, each a part of its rows on threads of its own, over the same pages. So
+ * threads wait for each other once a layer, and not after every node of a graph; native/README.md says more.
+ */
+export class AttentionLanes {
+  /** One for each context, which is made with it. */
+  readonly lanes: readonly StepAttention[];
+  private readonly library: KernelLibrary;
+  private handle: Pointer | undefined;
+
+  constructor(library: KernelLibrary, handle: Pointer, count: number) {
+    this.library = library;
+    this.handle = handle;
+    this.lanes = Array.from({ length: count }, (_, i) => new Lane(library, library.lane(handle, i)));
+  }
+
+  /**
+   * Calls `llama_decode` for every lane at the same time, each after its `beginStep`.
+   * @param llamaDecode the address of that function
+   * @param decodes its arguments, lane by lane: a context, and the address of a batch
+   * @returns 0, or what the first of those that failed returned
+   */
+  compute(llamaDecode: bigint, decodes: NativeDecode[]): number {
+    if (this.handle === undefined) throw new AttentionError('the lanes were disposed of');
+    return this.library.lanesCompute(this.handle, llamaDecode, decodes);
+  }
+
+  /** Ends their threads. Their contexts must be freed before. Further calls do nothing. */
+  dispose(): void {
+    if (this.handle === undefined) return;
+    this.library.lanesClose(this.handle);
+    this.handle = undefined;
+  }
+}
+
+class Lane extends StepAttention {
+  constructor(library: KernelLibrary, handle: Pointer) {
+    super(library, handle);
+  }
+
+  protected override open(): Pointer {
+    return this.evalCallbackData;
   }
 }
 

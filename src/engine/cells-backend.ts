@@ -102,6 +102,7 @@ export function openCells(parts: KVBackendParts): OpenKVBackend {
         batchInvariant: false,
         batchInvariantReason: NOT_INVARIANT,
         rowPadding: 1,
+        lanes: 1,
       },
     };
   } finally {

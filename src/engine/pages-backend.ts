@@ -10,14 +10,16 @@ import {
   pageBytes,
 } from '../attention/index.js';
 import type { LlamaContext } from '../llama/index.js';
-import { Executor, MAX_ROW_PADDING } from './executor.js';
+import { Executor, type ExecutorOptions } from './executor.js';
 import { KeptPages } from './kept-pages.js';
 import { type KVBackendParts, type OpenKVBackend, pollingFor } from './kv-backend.js';
+import { type Lanes, laneCount, openLanes } from './lanes.js';
 import { pageShapeFor } from './page-support.js';
 import { MAX_SEQUENCES, type SelfTestVerdict } from './protocol.js';
 import { hasTiledMatmuls, leastRowPadding } from './row-padding.js';
 import { SELF_TEST_TOKENS, selfTest } from './self-test.js';
 import { chooseSizes, type EngineSizes } from './sizes.js';
+import { MAX_ROW_PADDING } from './step-batch.js';
 
 /**
  * KV pages: the kernel, page memory, a context whose attention they replace, and a self-test of all of them together.
@@ -46,13 +48,12 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   const known = config.verdict?.selfTested === identity ? config.verdict : undefined;
   if (known === undefined) onProgress('self-test', 0);
   const verdict = known ?? { ...chooseRowPadding(parts, runtime), selfTested: identity };
+  if (verdict.lanes === 1) runtime.lanes?.dispose();
   const executor = new Executor({
-    context: runtime.context,
-    attention: runtime.attention,
+    ...runtime.executorOptions,
     blockSize: sizes.blockSize,
-    scratchPage: runtime.scratchPages[0],
     rowPadding: verdict.rowPadding,
-    fillsTiles: hasTiledMatmuls(model.ftypeName),
+    lanes: verdict.lanes === 1 ? undefined : runtime.lanes,
   });
   const { level } = runtime.attention;
   const info = { kvBackend: 'pages' as const, kvCacheDtype: shape.type, kernel: level, ...verdict };
@@ -94,12 +95,14 @@ function keepPages(
 }
 
 interface Runtime {
-  context: LlamaContext;
   /** Another context for the same model, with llama.cpp's own attention. */
   openStockContext(): LlamaContext;
   attention: PagedAttention;
-  /** Pages behind those of the pool: one for padding rows, and the self-test's. */
-  scratchPages: number[];
+  lanes?: Lanes;
+  /** What executors have in common. */
+  executorOptions: Pick<ExecutorOptions, 'context' | 'attention' | 'scratchPage' | 'fillsTiles'>;
+  /** Pages behind those of the pool, for the self-test. */
+  testPages: number[];
 }
 
 function openRuntime(
@@ -109,20 +112,25 @@ function openRuntime(
   kernel: string,
 ): Runtime {
   const poolPages = sizes.numBlocks * (sizes.blockSize / PAGE_TOKENS);
-  const scratchPages = Array.from({ length: 1 + Math.ceil(SELF_TEST_TOKENS / PAGE_TOKENS) }, (_, i) => poolPages + i);
+  const { threads } = sizes;
+  // Behind the pool: one page for padding rows of the context and of each lane, and those of the self-test.
+  const behind = (count: number, after: number) => Array.from({ length: count }, (_, i) => poolPages + after + i);
+  const [scratchPage, ...laneScratchPages] = behind(1 + laneCount(threads), 0);
+  const testPages = behind(Math.ceil(SELF_TEST_TOKENS / PAGE_TOKENS), 1 + laneCount(threads));
   const attention = new PagedAttention({
     shape,
-    pages: poolPages + scratchPages.length,
+    pages: testPages.at(-1)! + 1,
     kernel,
     ggmlBaseLibrary: llama.ggmlBaseLibrary,
     level: process.env.QUIRE_KERNEL as KernelLevel | undefined,
   });
   owned.push(attention);
-  const { threads } = sizes;
-  const threadPool = llama.createThreadPool(threads, { polling: pollingFor(threads) });
+  const polling = pollingFor(threads);
+  const threadPool = llama.createThreadPool(threads, { polling });
   owned.push(threadPool);
+  const batchSize = Math.max(sizes.maxNumBatchedTokens, SELF_TEST_TOKENS) + MAX_ROW_PADDING;
   const context = model.createContext({
-    batchSize: Math.max(sizes.maxNumBatchedTokens, SELF_TEST_TOKENS) + MAX_ROW_PADDING,
+    batchSize,
     maxSequences: MAX_SEQUENCES + 1,
     maxOutputs: sizes.maxNumSeqs + MAX_ROW_PADDING,
     threads,
@@ -131,12 +139,19 @@ function openRuntime(
     evalCallbackData: attention.evalCallbackData,
   });
   owned.push(context);
+  const lanes = openLanes({
+    ...{ llama, model, attention, threads, polling, batchSize },
+    maxSequences: sizes.maxNumSeqs,
+    scratchPages: laneScratchPages,
+  });
+  if (lanes !== undefined) owned.push(lanes);
   return {
-    context,
+    executorOptions: { context, attention, scratchPage, fillsTiles: hasTiledMatmuls(model.ftypeName) },
+    lanes,
     openStockContext: () =>
       model.createContext({ batchSize: SELF_TEST_TOKENS, maxSequences: 1, maxOutputs: 1, threads, threadPool }),
     attention,
-    scratchPages,
+    testPages,
   };
 }
 
@@ -145,45 +160,53 @@ const ROW_PADDINGS = [1, 4, MAX_ROW_PADDING];
 
 /**
  * The least row padding under which the self-test finds the same bits however a prompt is cut, unless that is known to
- * be chance. Padding makes small steps slower, so it is tried only with `--batch-invariant on`.
+ * be chance; in lanes and out of them, or else without lanes. Padding makes small steps slower, so it is tried only with
+ * `--batch-invariant on`.
  *
  * @throws SelfTestError when pages do not reproduce stock attention
  */
 function chooseRowPadding(
   { config: { batchInvariant: wanted }, model }: KVBackendParts,
-  { context, attention, scratchPages, openStockContext }: Runtime,
+  { executorOptions, lanes, testPages, openStockContext }: Runtime,
 ): Omit<SelfTestVerdict, 'selfTested'> {
-  const [scratchPage, ...blocks] = scratchPages;
   const stock = openStockContext();
-  const isExact = (rowPadding: number): boolean => {
-    const executor = new Executor({
-      context,
-      attention,
-      blockSize: PAGE_TOKENS,
-      scratchPage,
-      rowPadding,
-      fillsTiles: hasTiledMatmuls(model.ftypeName),
-    });
-    return selfTest(executor, stock, blocks, model.vocab.size).exact;
+  // So few that the whole prompt is computed in lanes, and its pieces are not.
+  const leastLaneRows = Math.floor(SELF_TEST_TOKENS / (lanes?.lanes.length ?? 1));
+  const isExact = ({ rowPadding, lanes }: Way): boolean => {
+    const options = { ...executorOptions, blockSize: PAGE_TOKENS, rowPadding, lanes, leastLaneRows };
+    return selfTest(new Executor(options), stock, testPages, model.vocab.size).exact;
   };
-  let rowPadding: number | undefined;
+  const ways = (wanted === 'on' ? ROW_PADDINGS : [1]).flatMap((rowPadding): Way[] =>
+    lanes === undefined ? [{ rowPadding }] : [{ rowPadding, lanes }, { rowPadding }],
+  );
+  let way: Way | undefined;
   try {
     const least = leastRowPadding(model.ftypeName);
     // In this order, so that there is a self-test however little padding is allowed.
-    rowPadding = (wanted === 'on' ? ROW_PADDINGS : [1]).find((padding) => isExact(padding) && padding >= least);
+    way = ways.find((one) => isExact(one) && one.rowPadding >= least);
   } finally {
     stock.dispose();
   }
   const weights = `${model.ftypeName} weights`;
-  if (rowPadding === 1) {
-    return { batchInvariant: true, batchInvariantReason: `${weights} need no padding`, rowPadding };
-  }
-  if (rowPadding !== undefined) {
-    return { batchInvariant: true, batchInvariantReason: `${weights}, rows padded to ${rowPadding}`, rowPadding };
+  if (way !== undefined) {
+    const { rowPadding } = way;
+    const batchInvariantReason =
+      rowPadding === 1 ? `${weights} need no padding` : `${weights}, rows padded to ${rowPadding}`;
+    return { batchInvariant: true, batchInvariantReason, rowPadding, lanes: countOf(way.lanes) };
   }
   const reason =
     wanted === 'on'
       ? `${weights} give other bits for other batch sizes on this machine, with every padding`
       : `${weights} give other bits for other batch sizes; --batch-invariant on pads them`;
-  return { batchInvariant: false, batchInvariantReason: reason, rowPadding: 1 };
+  return { batchInvariant: false, batchInvariantReason: reason, rowPadding: 1, lanes: countOf(lanes) };
+}
+
+/** How rows could be computed so that they have the same bits whatever is with them. */
+interface Way {
+  rowPadding: number;
+  lanes?: Lanes;
+}
+
+function countOf(lanes: Lanes | undefined): number {
+  return lanes?.lanes.length ?? 1;
 }

@@ -203,13 +203,18 @@ export interface EngineInfo {
   batchInvariantReason: string;
   /** Rows of a step are padded to a multiple of this (1: not padded). */
   rowPadding: number;
+  /** Contexts that compute a large step side by side, each a part of its rows; 1: there is one for all. */
+  lanes: number;
   /** A hash of all that the self-test of pages was passed with: files, kernel, shape. Undefined for cells. */
   selfTested?: string;
   loadMs: number;
 }
 
 /** What the self-test of pages has found. */
-export type SelfTestVerdict = Pick<EngineInfo, 'batchInvariant' | 'batchInvariantReason' | 'rowPadding' | 'selfTested'>;
+export type SelfTestVerdict = Pick<
+  EngineInfo,
+  'batchInvariant' | 'batchInvariantReason' | 'rowPadding' | 'lanes' | 'selfTested'
+>;
 
 /** Everything an engine process needs to start; sizes of 0 mean: choose from the model and the machine. */
 export interface EngineConfig {

@@ -1,5 +1,8 @@
 import koffi from 'koffi';
-import type { BatchStruct } from './bindings.js';
+import { BATCH, type BatchStruct, type Pointer } from './bindings.js';
+
+/** Frees the native copies. */
+const batches = new FinalizationRegistry<Pointer>((address) => koffi.free(address));
 
 /**
  * Tokens for one decode, filled in place and reused: set the first `length` entries of each array.
@@ -19,6 +22,8 @@ export class LlamaBatch {
   readonly #sequenceCounts: Int32Array;
   readonly #sequencePointers: BigUint64Array;
   readonly #struct: BatchStruct;
+  /** A native copy of it, once that is asked for. */
+  #address: Pointer | undefined;
 
   /** @throws RangeError if the capacity is not a positive integer. */
   constructor(capacity: number) {
@@ -48,5 +53,16 @@ export class LlamaBatch {
   toStruct(): BatchStruct {
     this.#struct.n_tokens = this.length;
     return this.#struct;
+  }
+
+  /** Where a native copy of {@link toStruct} is, which the next call overwrites. Good as long as this object lives. */
+  toAddress(): Pointer {
+    if (this.#address === undefined) {
+      const address: Pointer = koffi.alloc(BATCH, 1);
+      this.#address = address;
+      batches.register(this, address);
+    }
+    koffi.encode(this.#address, BATCH, this.toStruct());
+    return this.#address;
   }
 }

@@ -152,7 +152,8 @@ const QUANTIZE_PARAMS = koffi.struct('llama_model_quantize_params', {
   max_buf_size: 'size_t',
 });
 
-const BATCH = koffi.struct('llama_batch', {
+/** `struct llama_batch`. */
+export const BATCH = koffi.struct('llama_batch', {
   n_tokens: 'int32_t',
   token: 'void *',
   embd: 'void *',
@@ -370,6 +371,8 @@ export function bindLibraries(files: Libraries) {
     ),
     llama_free: declare<(context: Pointer) => void>(llama, 'llama_free', 'void', [p]),
     llama_decode: declare<(context: Pointer, batch: BatchStruct) => number>(llama, 'llama_decode', i32, [p, BATCH]),
+    /** The address of that function. */
+    llamaDecode: llama.symbol('llama_decode', p) as Pointer,
     llama_get_logits: declare<(context: Pointer) => Pointer | null>(llama, 'llama_get_logits', p, [p]),
     llama_set_embeddings: declare<(context: Pointer, embeddings: boolean) => void>(
       llama,

@@ -68,6 +68,11 @@ export interface LlamaContext {
    */
   decode(batch: LlamaBatch): void;
   /**
+   * A decode that native code is to call, for {@link decodeTogether}.
+   * @throws LlamaError when the batch does not fit
+   */
+  prepare(batch: LlamaBatch): PreparedDecode;
+  /**
    * Logits after the token at this index of the last batch, one for each token of the vocabulary. A view of llama.cpp's
    * memory: it may be changed in place, and is valid until the next decode.
    * @throws RangeError if they were not wanted.
@@ -94,6 +99,38 @@ export interface LlamaContext {
   /** Frees it. Idempotent. */
   dispose(): void;
   [Symbol.dispose](): void;
+}
+
+/** A decode that is about to be called. */
+export interface PreparedDecode {
+  readonly call: DecodeCall;
+  /** The address of `llama_decode`. */
+  readonly llamaDecode: Pointer;
+  /** Runs what calls it, during which nothing may be logged. */
+  silence<T>(body: () => T): T;
+  /** To be told what it returned. @throws LlamaError unless that is 0 */
+  finish(code: number): void;
+}
+
+/** What `llama_decode` is called with: the context, and the address of the batch. */
+export interface DecodeCall {
+  context: Pointer;
+  batch: Pointer;
+}
+
+/**
+ * Computes a batch in each of several contexts at the same time, as {@link LlamaContext.decode} does in one.
+ * @param call calls the function at `llamaDecode` for each context; returns 0, or what a call that failed returned
+ * @throws LlamaError
+ */
+export function decodeTogether(
+  decodes: readonly PreparedDecode[],
+  call: (llamaDecode: Pointer, calls: DecodeCall[]) => number,
+): void {
+  const [{ llamaDecode, silence }] = decodes;
+  const calls = decodes.map((decode) => decode.call);
+  const code = silence(() => call(llamaDecode, calls));
+  for (const decode of decodes) decode.finish(code);
 }
 
 /** What a context needs to know of the model it belongs to. */
@@ -270,6 +307,16 @@ export function createContext(owner: ContextOwner, options: ContextOptions): Lla
 
     decode(batch) {
       decode(begin(batch, 'logits'), batch);
+    },
+
+    prepare(batch) {
+      const native = begin(batch, 'logits');
+      return {
+        call: { context: native, batch: batch.toAddress() },
+        llamaDecode: bindings.llamaDecode,
+        silence: log.silence,
+        finish: (code) => finish(batch, code),
+      };
     },
 
     embed(batch) {

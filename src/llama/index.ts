@@ -1,5 +1,13 @@
 export { LlamaBatch } from './batch.js';
-export type { ContextOptions, KVType, LlamaContext, LlamaMemory, LlamaState } from './context.js';
+export {
+  type ContextOptions,
+  type DecodeCall,
+  decodeTogether,
+  type KVType,
+  type LlamaContext,
+  type LlamaMemory,
+  type LlamaState,
+} from './context.js';
 export { FILE_TYPES, type FileType } from './file-types.js';
 export type { Device } from './libraries.js';
 export { type Llama, type LlamaDevice, type LoadLlamaOptions, loadLlama, type QuantizeOptions } from './llama.js';

@@ -62,6 +62,7 @@ const fakeInfo: EngineInfo = {
   batchInvariant: true,
   batchInvariantReason: 'it is a fake',
   rowPadding: 1,
+  lanes: 1,
   selfTested: 'all of it',
   loadMs: 0,
 };

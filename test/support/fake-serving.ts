@@ -44,6 +44,7 @@ export const fakeModel: ServedModel = {
     batchInvariant: true,
     batchInvariantReason: 'Q8_0 is invariant at every batch size',
     rowPadding: 1,
+    lanes: 1,
     loadMs: 1,
   },
 };

@@ -39,6 +39,7 @@ const facts: BannerFacts = {
     batchInvariant: true,
     batchInvariantReason: 'Q8_0 rows do not depend on each other',
     rowPadding: 1,
+    lanes: 1,
     loadMs: 10,
   },
 };

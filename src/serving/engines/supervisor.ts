@@ -294,8 +294,8 @@ class Supervisor implements SupervisedEngine {
   private configOfNext(): EngineConfig {
     const { config } = this.parts;
     const { kvBackend, kvCacheBytes, maxModelLen } = this.engine.info;
-    const { batchInvariant, batchInvariantReason, rowPadding, selfTested } = this.engine.info;
-    const verdict = { batchInvariant, batchInvariantReason, rowPadding, selfTested };
+    const { batchInvariant, batchInvariantReason, rowPadding, lanes, selfTested } = this.engine.info;
+    const verdict = { batchInvariant, batchInvariantReason, rowPadding, lanes, selfTested };
     return kvBackend === 'pages' ? { ...config, kvCacheBytes, maxModelLen, verdict } : config;
   }
 

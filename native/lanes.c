@@ -1,0 +1,233 @@
+/* For threads. */
+#define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE
+
+#include "lanes.h"
+
+#include "aligned_memory.h"
+#include "ggml_abi.h"
+#include "handle.h"
+
+#include <string.h>
+
+enum { MAX_LANES = 64, MANY_LANES = 255 };
+
+typedef int32_t decode_function(void *context, struct llama_batch batch);
+
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+
+#include <pthread.h>
+#include <sched.h>
+
+/* Looks that a waiting thread takes before it lets others have its core, as the one it waits for may need it. */
+enum { PATIENCE = 1 << 14 };
+
+/* As much as koffi gives the thread that calls llama.cpp otherwise; some systems' threads have less. */
+enum { STACK_BYTES = 8 << 20 };
+
+void lanes_meet(struct quire_lanes *lanes, atomic_int *arrived, int threads) {
+    atomic_fetch_add_explicit(arrived, 1, memory_order_acq_rel);
+    for (int looks = 0; atomic_load_explicit(arrived, memory_order_acquire) < threads; looks++) {
+        if (lanes != NULL && atomic_load_explicit(&lanes->failed, memory_order_relaxed)) return;
+        if (looks < PATIENCE) pause_briefly();
+        else sched_yield();
+    }
+}
+
+struct lane_thread {
+    struct lane_team *team;
+    int32_t lane;
+    pthread_t thread;
+};
+
+/* One thread for each lane but the first, which is computed by whoever asks for a step. */
+struct lane_team {
+    struct quire_lanes *lanes;
+    struct lane_thread threads[MAX_LANES];
+    int32_t started;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t begun, done;
+    int step, busy;
+    bool stop;
+
+    decode_function *decode;
+    const struct quire_decode *decodes;
+    int32_t codes[MAX_LANES];
+};
+
+static void compute_lane(struct lane_team *team, int32_t lane) {
+    const struct quire_decode *call = &team->decodes[lane];
+    team->codes[lane] = team->decode(call->context, *call->batch);
+    if (team->codes[lane] != 0) lanes_fail(team->lanes);
+}
+
+static void *work(void *argument) {
+    const struct lane_thread *self = argument;
+    struct lane_team *team = self->team;
+    pthread_mutex_lock(&team->mutex);
+    for (int seen = 0;; seen = team->step) {
+        while (team->step == seen && !team->stop) pthread_cond_wait(&team->begun, &team->mutex);
+        if (team->stop) break;
+        pthread_mutex_unlock(&team->mutex);
+        compute_lane(team, self->lane);
+        pthread_mutex_lock(&team->mutex);
+        if (--team->busy == 0) pthread_cond_signal(&team->done);
+    }
+    pthread_mutex_unlock(&team->mutex);
+    return NULL;
+}
+
+static void team_stop(struct lane_team *team) {
+    if (team == NULL) return;
+    pthread_mutex_lock(&team->mutex);
+    team->stop = true;
+    pthread_cond_broadcast(&team->begun);
+    pthread_mutex_unlock(&team->mutex);
+    for (int32_t i = 0; i < team->started; i++) pthread_join(team->threads[i].thread, NULL);
+    pthread_cond_destroy(&team->begun);
+    pthread_cond_destroy(&team->done);
+    pthread_mutex_destroy(&team->mutex);
+    free(team);
+}
+
+/* NULL: the system refuses. */
+static struct lane_team *team_start(struct quire_lanes *lanes) {
+    struct lane_team *team = calloc(1, sizeof *team);
+    if (team == NULL) return NULL;
+    team->lanes = lanes;
+    pthread_mutex_init(&team->mutex, NULL);
+    pthread_cond_init(&team->begun, NULL);
+    pthread_cond_init(&team->done, NULL);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    for (; team->started < lanes->count - 1; team->started++) {
+        struct lane_thread *thread = &team->threads[team->started];
+        *thread = (struct lane_thread){.team = team, .lane = team->started + 1};
+        if (pthread_create(&thread->thread, &attributes, work, thread) != 0) break;
+    }
+    pthread_attr_destroy(&attributes);
+    if (team->started == lanes->count - 1) return team;
+    team_stop(team);
+    return NULL;
+}
+
+static int32_t team_compute(struct lane_team *team, decode_function *decode, const struct quire_decode *decodes) {
+    pthread_mutex_lock(&team->mutex);
+    team->decode = decode;
+    team->decodes = decodes;
+    team->busy = team->started;
+    team->step++;
+    pthread_cond_broadcast(&team->begun);
+    pthread_mutex_unlock(&team->mutex);
+    compute_lane(team, 0);
+    pthread_mutex_lock(&team->mutex);
+    while (team->busy > 0) pthread_cond_wait(&team->done, &team->mutex);
+    pthread_mutex_unlock(&team->mutex);
+    for (int32_t lane = 0; lane < team->lanes->count; lane++) {
+        if (team->codes[lane] != 0) return team->codes[lane];
+    }
+    return 0;
+}
+
+#else /* No lanes here: steps are computed by one context. */
+
+void lanes_meet(struct quire_lanes *lanes, atomic_int *arrived, int threads) {
+    (void)lanes;
+    atomic_fetch_add_explicit(arrived, 1, memory_order_acq_rel);
+    while (atomic_load_explicit(arrived, memory_order_acquire) < threads) pause_briefly();
+}
+
+static struct lane_team *team_start(struct quire_lanes *lanes) {
+    (void)lanes;
+    return NULL;
+}
+
+static void team_stop(struct lane_team *team) { (void)team; }
+
+static int32_t team_compute(struct lane_team *team, decode_function *decode, const struct quire_decode *decodes) {
+    (void)team, (void)decode, (void)decodes;
+    return -1;
+}
+
+#endif
+
+struct quire_lanes *quire_lanes_open(struct quire_attention *handle, int32_t count) {
+    if (count < 2 || count > MAX_LANES) return NULL;
+    const int layers = handle->memory->layers;
+    struct quire_lanes *lanes = calloc(1, sizeof *lanes);
+    if (lanes == NULL) return NULL;
+    atomic_init(&lanes->failed, false);
+    lanes->handles = calloc((size_t)count, sizeof *lanes->handles);
+    lanes->writers = calloc((size_t)handle->memory->pages, 1);
+    lanes->layers = aligned_memory_get(_Alignof(struct lanes_layer), (size_t)layers * sizeof *lanes->layers);
+    bool whole = lanes->handles != NULL && lanes->writers != NULL && lanes->layers != NULL;
+    for (; whole && lanes->count < count; lanes->count++) {
+        struct quire_attention *lane = handle_make(handle->kernel, &handle->codes, layers,
+                                                   handle->plan.readings[1].window, handle->windowed);
+        whole = lane != NULL;
+        if (!whole) break;
+        lane->memory = handle->memory;
+        lane->lanes = lanes;
+        lanes->handles[lanes->count] = lane;
+    }
+    if (whole) lanes->team = team_start(lanes);
+    if (lanes->team != NULL) return lanes;
+    quire_lanes_close(lanes);
+    return NULL;
+}
+
+struct quire_attention *quire_lane(struct quire_lanes *lanes, int32_t index) { return lanes->handles[index]; }
+
+/* Notes which lane writes to which page; or forgets it. */
+static void note_writers(struct quire_lanes *lanes, bool forget) {
+    for (int32_t lane = 0; lane < lanes->count; lane++) {
+        const struct step_plan *plan = &lanes->handles[lane]->plan;
+        for (int32_t row = 0; row < plan->row_count; row++) {
+            uint8_t *writer = &lanes->writers[plan->slots[row] / PAGE_TOKENS];
+            if (forget) *writer = 0;
+            else *writer = *writer == 0 || *writer == lane + 1 ? (uint8_t)(lane + 1) : MANY_LANES;
+        }
+    }
+}
+
+static bool reads_what_another_writes(const struct quire_lanes *lanes) {
+    for (int32_t lane = 0; lane < lanes->count; lane++) {
+        const struct step_plan *plan = &lanes->handles[lane]->plan;
+        for (int32_t i = 0; i < plan->table_count; i++) {
+            const uint8_t writer = lanes->writers[plan->tables[i]];
+            if (writer != 0 && writer != lane + 1) return true;
+        }
+    }
+    return false;
+}
+
+int32_t quire_lanes_compute(struct quire_lanes *lanes, void *llama_decode, const struct quire_decode *decodes) {
+    decode_function *decode;
+    memcpy(&decode, &llama_decode, sizeof decode);
+    note_writers(lanes, false);
+    lanes->dependent = reads_what_another_writes(lanes);
+    note_writers(lanes, true);
+    atomic_store(&lanes->failed, false);
+    for (int layer = 0; layer < lanes->handles[0]->memory->layers; layer++) {
+        atomic_store_explicit(&lanes->layers[layer].arrived, 0, memory_order_relaxed);
+    }
+    return team_compute(lanes->team, decode, decodes);
+}
+
+void quire_lanes_close(struct quire_lanes *lanes) {
+    team_stop(lanes->team);
+    for (int32_t i = 0; i < lanes->count; i++) quire_close(lanes->handles[i]);
+    free(lanes->handles);
+    free(lanes->writers);
+    aligned_memory_free(lanes->layers);
+    free(lanes);
+}
