@@ -71,7 +71,7 @@ export function openPages(rig: Rig, options: CacheOptions): Cache {
     options.evalCallback === undefined
       ? openLanes({
           ...{ llama: rig.llama, model: rig.model, threads: rig.threads, attention, batchSize },
-          ...{ polling: rig.polling, maxSequences: sequences, scratchPages: lanePages },
+          ...{ maxSequences: sequences, scratchPages: lanePages },
         })
       : undefined;
   const executor = new Executor({ context, attention, blockSize: PAGE_TOKENS, scratchPage, rowPadding: 1, lanes });

@@ -1,5 +1,4 @@
 import { buildKernel, PAGE_TOKENS, type PagedAttentionOptions, type PageShape } from '../../src/attention/index.js';
-import { pollingFor } from '../../src/engine/kv-backend.js';
 import { openSelection } from '../../src/engine/open-selection.js';
 import { pageShapeFor } from '../../src/engine/page-support.js';
 import { type Llama, type LlamaModel, loadLlama, type ThreadPool } from '../../src/llama/index.js';
@@ -12,8 +11,6 @@ export interface Rig {
   model: LlamaModel;
   threads: number;
   threadPool: ThreadPool;
-  /** How eagerly threads wait for work, as in the engine. */
-  polling: number;
   selection: TokenSelection;
   pageShape: PageShape;
   /** What page memory with room for this many tokens is opened with. */
@@ -27,8 +24,7 @@ export async function openRig(modelPath: string, threads: number): Promise<Rig> 
   const kernel = await buildKernel();
   const llama = loadLlama({ device: 'cpu' });
   const model = llama.loadModel(modelPath);
-  const polling = pollingFor(threads);
-  const threadPool = llama.createThreadPool(threads, { polling });
+  const threadPool = llama.createThreadPool(threads, { polling: 0 });
   const libraries = { kernel: kernel.path, ggmlBaseLibrary: llama.ggmlBaseLibrary };
   const pageShape = pageShapeFor(model, 'i16', libraries);
   return {
@@ -36,7 +32,6 @@ export async function openRig(modelPath: string, threads: number): Promise<Rig> 
     model,
     threads,
     threadPool,
-    polling,
     pageShape,
     selection: await openSelection(model.vocab.size),
     pageMemory: (tokens) => ({ shape: pageShape, pages: Math.ceil(tokens / PAGE_TOKENS), ...libraries }),

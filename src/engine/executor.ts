@@ -93,7 +93,8 @@ export class Executor {
     const firstRows = this.whole.begin(chunks, outputs === 'logits');
     if (outputs === 'states') context.embed(this.whole.rows);
     else context.decode(this.whole.rows);
-    this.whole.finish();
+    this.whole.clear();
+    this.whole.check();
     return firstRows;
   }
 
@@ -123,7 +124,8 @@ export class Executor {
       return lane.context.prepare(lane.rows);
     });
     decodeTogether(decodes, (llamaDecode, calls) => this.options.lanes!.attention.compute(llamaDecode, calls));
-    for (const lane of this.lanes) lane.finish();
+    for (const lane of this.lanes) lane.clear();
+    for (const lane of this.lanes) lane.check();
     return last;
   }
 

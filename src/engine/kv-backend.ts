@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import type { Llama, LlamaModel } from '../llama/index.js';
 import type { EngineOptions } from './engine.js';
 import type { KeptPages } from './kept-pages.js';
@@ -44,15 +43,6 @@ export class KVBackendError extends Error {
     super(message);
     this.hint = hint;
   }
-}
-
-/**
- * How eagerly compute threads wait for the next step, between 0 and 100. Where there are cores besides, they spin, as in
- * llama.cpp. Where there are none, a spinning thread would keep the gateway from sending what the last step produced, and
- * the engine's own thread from planning the next one: a single stream is a tenth faster when they sleep.
- */
-export function pollingFor(threads: number): number {
-  return threads < availableParallelism() ? 50 : 0;
 }
 
 export function isGpu(device: EngineConfig['device']): boolean {

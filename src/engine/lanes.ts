@@ -27,8 +27,6 @@ export interface LanesOptions {
   attention: PagedAttention;
   /** Of all lanes together. */
   threads: number;
-  /** How eagerly they wait for work, where a lane has several. */
-  polling: number;
   /** Most rows of a step. */
   batchSize: number;
   /** Most sequences of a step, padding aside. */
@@ -57,7 +55,7 @@ export function laneCount(threads: number): number {
 
 /** Undefined with one thread, or where the system has no lanes. @throws LlamaError when there is no memory */
 export function openLanes(options: LanesOptions): Lanes | undefined {
-  const { llama, model, threads, polling, batchSize, maxSequences, scratchPages } = options;
+  const { llama, model, threads, batchSize, maxSequences, scratchPages } = options;
   const count = laneCount(threads);
   const attention = count === 1 ? undefined : options.attention.openLanes(count);
   if (attention === undefined) return undefined;
@@ -69,7 +67,7 @@ export function openLanes(options: LanesOptions): Lanes | undefined {
   const withPadding = Math.min(sequences + MAX_ROW_PADDING, MAX_SEQUENCES + 1);
   try {
     const lanes = attention.lanes.map((lane, i) => {
-      const threadPool = llama.createThreadPool(threads / count, { polling });
+      const threadPool = llama.createThreadPool(threads / count, { polling: 0 });
       owned.push(threadPool);
       const context = model.createContext({
         batchSize: Math.min(Math.ceil(batchSize / count) + SLACK, batchSize) + MAX_ROW_PADDING,

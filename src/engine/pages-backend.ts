@@ -12,7 +12,7 @@ import {
 import type { LlamaContext } from '../llama/index.js';
 import { Executor, type ExecutorOptions } from './executor.js';
 import { KeptPages } from './kept-pages.js';
-import { type KVBackendParts, type OpenKVBackend, pollingFor } from './kv-backend.js';
+import type { KVBackendParts, OpenKVBackend } from './kv-backend.js';
 import { type Lanes, laneCount, openLanes } from './lanes.js';
 import { pageShapeFor } from './page-support.js';
 import { MAX_SEQUENCES, type SelfTestVerdict } from './protocol.js';
@@ -125,8 +125,8 @@ function openRuntime(
     level: process.env.QUIRE_KERNEL as KernelLevel | undefined,
   });
   owned.push(attention);
-  const polling = pollingFor(threads);
-  const threadPool = llama.createThreadPool(threads, { polling });
+  // Threads that waited for the next step by spinning would take cores from those of lanes.
+  const threadPool = llama.createThreadPool(threads, { polling: 0 });
   owned.push(threadPool);
   const batchSize = Math.max(sizes.maxNumBatchedTokens, SELF_TEST_TOKENS) + MAX_ROW_PADDING;
   const context = model.createContext({
@@ -140,7 +140,7 @@ function openRuntime(
   });
   owned.push(context);
   const lanes = openLanes({
-    ...{ llama, model, attention, threads, polling, batchSize },
+    ...{ llama, model, attention, threads, batchSize },
     maxSequences: sizes.maxNumSeqs,
     scratchPages: laneScratchPages,
   });

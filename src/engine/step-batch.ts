@@ -47,10 +47,13 @@ export class StepBatch {
     return firstRows;
   }
 
-  /** After the decode. @throws Error when the graph had an attention that the kernel cannot compute */
-  finish(): void {
-    // llama.cpp's own cache is a formality: empty before each step, so that positions may start anywhere.
+  /** llama.cpp's own cache is a formality: empty before each step, so that positions may start anywhere. */
+  clear(): void {
     this.context.clearMemory();
+  }
+
+  /** To be called after the decode. @throws Error when the graph had an attention that the kernel cannot compute */
+  check(): void {
     const problem = this.options.attention.takeError();
     if (problem !== undefined) throw new Error(`paged attention: ${problem}`);
   }

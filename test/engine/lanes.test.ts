@@ -40,7 +40,7 @@ function open(threads: number): Setup {
     ...{ evalCallback, evalCallbackData },
   });
   const lanes = openLanes({
-    ...{ llama, model, attention, threads, polling: 0, batchSize: BATCH, maxSequences: SEQUENCES },
+    ...{ llama, model, attention, threads, batchSize: BATCH, maxSequences: SEQUENCES },
     scratchPages: Array.from({ length: laneCount(threads) }, (_, i) => PAGES + 1 + i),
   });
   const executor = new Executor({

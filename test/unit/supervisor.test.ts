@@ -74,13 +74,13 @@ async function undisturbed(...requests: EngineRequest[]) {
 it('the next engine has the sizes of the one before, and need not test itself again', async () => {
   const { configs, engines, die } = await open();
   await die();
-  const { kvCacheBytes, maxModelLen, batchInvariant, rowPadding, selfTested } = engines[0]!.info;
+  const { kvCacheBytes, maxModelLen, batchInvariant, rowPadding, lanes, selfTested } = engines[0]!.info;
   expect(selfTested).toEqual(expect.any(String));
   expect(configs[0]!.verdict).toBeUndefined();
   expect(configs[1]).toMatchObject({
     kvCacheBytes,
     maxModelLen,
-    verdict: { batchInvariant, rowPadding, selfTested },
+    verdict: { batchInvariant, rowPadding, lanes, selfTested },
   });
 });
 
