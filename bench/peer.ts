@@ -50,7 +50,7 @@ async function main(flags: Flags): Promise<void> {
   const name = [
     model.name,
     ...(flags.peerOriginal ? ['llama-server on the published file'] : []),
-    ...(flags.workloads.every((workload) => FORMS.includes(workload)) ? ['answers with a form'] : []),
+    ...part(flags.workloads),
   ].join(', ');
   const report = await runAndReport({
     ...flags,
@@ -66,6 +66,13 @@ async function main(flags: Flags): Promise<void> {
   if (flags.quick || process.exitCode === 1) return;
   await writeFile(DOCUMENT, replaceSection(await readFile(DOCUMENT, 'utf8'), report));
   console.error('wrote docs/benchmarks.md');
+}
+
+/** What a name says of a run of some of the workloads, whose section others of the same model are to stand beside. */
+function part(workloads: readonly Workload[]): string[] {
+  if (workloads.every((workload) => FORMS.includes(workload))) return ['answers with a form'];
+  if (WORKLOADS.every((workload) => workloads.includes(workload))) return [];
+  return [workloads.map(({ id }) => id).join(' and ')];
 }
 
 await runProgram(program, main);
