@@ -38,7 +38,7 @@ struct ggml_custom_params {
 
 enum { GGML_N_TASKS_MAX = -1 }; /* as many tasks as the graph has threads */
 
-/* What llama_decode takes, by value. */
+/* What llama_decode takes, by value. Nothing proves this one: it is as in llama.h of the pinned version. */
 struct llama_batch {
     int32_t n_tokens;
     int32_t *token;

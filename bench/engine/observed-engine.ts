@@ -41,7 +41,7 @@ export interface ObservedEngine {
   dispose(): void;
 }
 
-/** Its parts and their sizes are those of `quire serve`, but for the ones given here. */
+/** Its parts and their sizes are those of `quire serve`, but for the ones given here, and but for lanes. */
 export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; tokens: number }): ObservedEngine {
   const defaults = parseServingOptions({});
   const { blockSize, maxNumBatchedTokens } = defaults;

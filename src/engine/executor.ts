@@ -58,14 +58,8 @@ export class Executor {
     for (const { source, target } of copies) this.copyBlock(source, target);
     const { batches, rest } = planBatches(chunks, context.maxOutputs - MAX_ROW_PADDING);
     for (const { kind, pieces } of batches) {
-      readRows(
-        context,
-        { kind, pieces },
-        this.compute(
-          pieces.map(({ chunk }) => chunk),
-          kind,
-        ),
-      );
+      const parts = pieces.map(({ chunk }) => chunk);
+      readRows(context, { kind, pieces }, this.compute(parts, kind));
     }
     this.lastRows = new Array(chunks.length);
     if (rest.length === 0) return;
