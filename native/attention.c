@@ -141,12 +141,9 @@ static void load_queries(const struct item_work *work) {
     }
 }
 
-static void clear_states(struct softmax_state *states, float *sums, int queries, int head_size) {
-    for (int i = 0; i < queries; i++) states[i] = (struct softmax_state){.maximum = -INFINITY};
-    memset(sums, 0, (size_t)queries * head_size * sizeof *sums);
-}
+static const struct softmax_state empty_state = {.base = -INFINITY};
 
-static bool is_empty(const struct softmax_state *state) { return state->maximum == -INFINITY; }
+static bool is_empty(const struct softmax_state *state) { return state->base == -INFINITY; }
 
 /* Adds a split to those before it. The first one is copied, so that rows of one split have its very bits. */
 static void add_split(const struct item_work *work, int query, const struct softmax_state *state, const float *sums) {
@@ -161,9 +158,15 @@ static void add_split(const struct item_work *work, int query, const struct soft
 }
 
 /* Ends the current split of queries [begin, end). */
-static void close_split(const struct item_work *work, int begin, int end) {
-    for (int i = begin; i < end; i++) add_split(work, i, &work->states[i], work->sums + (size_t)i * work->head_size);
-    clear_states(work->states + begin, work->sums + (size_t)begin * work->head_size, end - begin, work->head_size);
+static void close_split(struct item_work *work, int begin, int end) {
+    const size_t row_bytes = (size_t)work->head_size * sizeof *work->sums;
+    for (int i = begin; i < end; i++) {
+        if (is_empty(&work->states[i])) continue;
+        float *sums = work->sums + (size_t)i * work->head_size;
+        add_split(work, i, &work->states[i], sums);
+        work->states[i] = empty_state;
+        memset(sums, 0, row_bytes);
+    }
 }
 
 /* Halves onto halves, so that the order is the same for a vector of any width. */
@@ -179,8 +182,8 @@ static float total_of(const struct softmax_state *state) {
 /* What a query's sums must be multiplied with. A sink is a score without a value. */
 static float share_of(const struct softmax_state *state, const float *sink) {
     if (sink == NULL) return 1.0f / total_of(state);
-    const float score = *sink * log2_e, maximum = fmaxf(state->maximum, score);
-    const float factor = exp2f(state->maximum - maximum);
+    const float score = *sink * log2_e, maximum = fmaxf(state->base, score);
+    const float factor = exp2f(state->base - maximum);
     return factor / (total_of(state) * factor + exp2f(score - maximum));
 }
 
@@ -370,11 +373,15 @@ static void fold_rows(const struct item_work *work, int32_t begin, int32_t end, 
     } else if (queries->softcap != 0) {
         work->job->kernel->change_scores(scores, count, &(struct score_rule){.softcap = queries->softcap * log2_e});
     }
-    work->job->kernel->fold(scores, count, seen.begin, seen.end, work->states + first,
-                            work->sums + (size_t)first * work->head_size, work->head_size);
-    if (!work->shorts) return;
-    work->job->kernel->round_weights(scores, work->value_units, count, seen.begin, seen.end,
-                                     work->weights + (size_t)first * BLOCK_TOKENS, work->weight_units + first);
+    struct softmax_state *states = work->states + first;
+    float *sums = work->sums + (size_t)first * work->head_size;
+    if (work->shorts) {
+        work->job->kernel->fold_shorts(scores, work->value_units, count, seen.begin, seen.end, states, sums,
+                                       work->head_size, work->weights + (size_t)first * BLOCK_TOKENS,
+                                       work->weight_units + first);
+    } else {
+        work->job->kernel->fold(scores, count, seen.begin, seen.end, states, sums, work->head_size);
+    }
 }
 
 /* One block for rows [begin, end), each of which sees some of it: `all` from where the first to where the last sees. */
@@ -500,8 +507,9 @@ static bool attend_item(const struct attention_job *job, int index, struct works
 
     if (job->fresh != NULL) write_fresh_rows(&work);
     load_queries(&work);
-    clear_states(work.states, work.sums, work.query_count, work.head_size);
-    clear_states(work.all_states, work.all_sums, work.query_count, work.head_size);
+    for (int i = 0; i < work.query_count; i++) work.states[i] = work.all_states[i] = empty_state;
+    memset(work.sums, 0, (size_t)work.query_count * work.head_size * sizeof *work.sums);
+    memset(work.all_sums, 0, (size_t)work.query_count * work.head_size * sizeof *work.all_sums);
     for (int32_t i = work.item->span_begin; i < work.item->span_end; i++) {
         const struct span *span = &job->reading->spans[i];
         const int32_t end = sooner(span->block_end, work.item->block_end);

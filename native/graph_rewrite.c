@@ -17,11 +17,17 @@ static bool overlap(const struct ggml_tensor *a, const struct ggml_tensor *b) {
     return a_begin < b_begin + b->ne[1] * b->nb[1] && b_begin < a_begin + a->ne[2] * a->nb[2];
 }
 
-/* Waits until the keys and values that this step's rows read are written. */
+/* Says that this thread has written its share, and waits until all keys and values that this handle's rows read are there. */
 static void await_rows(struct layer *layer, int threads) {
-    struct quire_lanes *lanes = layer->handle->lanes;
-    if (lanes != NULL && lanes->dependent) lanes_meet(lanes, &lanes->layers[layer->index].arrived, threads * lanes->count);
-    else lanes_meet(lanes, &layer->arrived, threads);
+    const struct quire_attention *handle = layer->handle;
+    const struct quire_lanes *lanes = handle->lanes;
+    atomic_fetch_add_explicit(&layer->arrived, 1, memory_order_acq_rel);
+    lanes_await(lanes, &layer->arrived, threads);
+    if (lanes == NULL) return;
+    for (int32_t lane = 0; lane < lanes->count; lane++) {
+        if ((handle->awaited_lanes >> lane & 1) == 0) continue;
+        lanes_await(lanes, &lanes->handles[lane]->layers[layer->index].arrived, threads);
+    }
 }
 
 /*
@@ -53,8 +59,8 @@ static void attention_node(struct ggml_tensor *node, int thread, int threads, vo
         .sinks = node->src[4] == NULL ? NULL : node->src[4]->data,
     };
     const struct fresh_rows fresh = {keys->data, values->data, keys->nb[1], values->nb[1]};
-    const bool independent = handle->lanes == NULL || !handle->lanes->dependent;
-    if (independent && handle->plan.single_rows && !overlap(node, keys) && !overlap(node, values)) {
+    const bool apart = handle->awaited_lanes == 0 && !handle->is_awaited;
+    if (apart && handle->plan.single_rows && !overlap(node, keys) && !overlap(node, values)) {
         handle_attend(handle, layer->index, &queries, &fresh, thread);
         return;
     }

@@ -26,10 +26,13 @@ struct quire_attention {
     struct page_memory *memory; /* own_memory, or that of the handle whose lane this is */
     struct page_memory own_memory;
     struct quire_lanes *lanes;  /* that this is one of, or NULL */
+    uint64_t awaited_lanes;     /* 2^lane for each whose keys and values this one reads in this step */
+    bool is_awaited;            /* by another lane */
     const struct kernel *kernel;
     struct quire_op_codes codes;
     struct step_plan plan;
     uint8_t *windowed; /* [layers] */
+    int32_t threads;   /* of struct quire_shape, here alone */
     struct workspace workspaces[MAX_THREADS];
     struct split_results results;
     atomic_flag results_lock;
@@ -42,9 +45,12 @@ struct quire_attention {
     bool reason_taken;
 };
 
-/* A handle without pages, or NULL when there is no memory. `window` and `windowed` are those of a struct quire_shape. */
+/*
+ * A handle without pages, or NULL when there is no memory. `window`, `windowed` and `threads` are those of a struct
+ * quire_shape.
+ */
 struct quire_attention *handle_make(const struct kernel *kernel, const struct quire_op_codes *codes, int32_t layers,
-                                    int32_t window, const uint8_t *windowed);
+                                    int32_t window, const uint8_t *windowed, int32_t threads);
 
 /* Refuses this step; the first reason is the one that is told. Any thread may call it. */
 void handle_refuse(struct quire_attention *handle, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -211,27 +211,52 @@ TARGET static float round_to_shorts(const float *source, int16_t *target, int co
     return unit;
 }
 
-/* `rows` queries side by side, as in fold_rows. */
-FORCE_INLINE void round_weight_rows(const float *weights, const float *value_units, int begin, int end, int16_t *target,
-                                    float *units, const int rows) {
+/* As fold_rows; the weights go on as integers. */
+FORCE_INLINE void fold_short_rows(const float *scores, const float *value_units, int begin, int end, const bool whole,
+                                  struct softmax_state *states, float *sums, int head_size, int16_t *target,
+                                  float *units, const int rows) {
+    vec bases[FOLD_ROWS], totals[FOLD_ROWS][PANEL_VECS], in_lanes[FOLD_ROWS][PANEL_VECS];
     vec products[FOLD_ROWS][BLOCK_VECS];
-    float inverse[FOLD_ROWS];
+    raise_bases(scores, begin, end, whole, states, sums, head_size, bases, rows);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
-        vec sum[PANEL_VECS];
-#pragma GCC unroll 16
-        for (int v = 0; v < BLOCK_VECS; v++) {
-            /* The unit of a token that is not seen may be anything. */
-            const vec unit = vec_between(vec_load(value_units + v * LANES), begin - v * LANES, end - v * LANES, vec_splat(0));
-            products[r][v] = vec_multiply(vec_load(weights + r * BLOCK_TOKENS + v * LANES), unit);
-            sum[v % PANEL_VECS] = v < PANEL_VECS ? products[r][v] : vec_add(sum[v % PANEL_VECS], products[r][v]);
-        }
-        vec top = sum[0];
 #pragma GCC unroll 4
-        for (int v = 1; v < PANEL_VECS; v++) top = vec_max(top, sum[v]);
-        const float highest = highest_lane(top);
-        units[r] = highest / LANE_WEIGHT;
-        inverse[r] = highest > 1e-30f ? LANE_WEIGHT / highest : 0;
+        for (int v = 0; v < PANEL_VECS; v++) {
+            totals[r][v] = vec_load(states[r].totals + v * LANES);
+            in_lanes[r][v] = vec_splat(0);
+        }
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < BLOCK_VECS; v++) {
+        const int first = begin - v * LANES, last = end - v * LANES;
+        vec unit = vec_load(value_units + v * LANES);
+        /* The unit of a token that is not seen may be anything. */
+        if (!whole) unit = vec_between(unit, first, last, vec_splat(0));
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) {
+            const vec score = vec_load(scores + r * BLOCK_TOKENS + v * LANES);
+            vec weight = vec_exp2_for(vec_subtract(score, bases[r]), true);
+            if (!whole) weight = vec_between(weight, first, last, vec_splat(0));
+            totals[r][v % PANEL_VECS] = vec_add(totals[r][v % PANEL_VECS], weight);
+            products[r][v] = vec_multiply(weight, unit);
+            in_lanes[r][v % PANEL_VECS] = vec_add(in_lanes[r][v % PANEL_VECS], products[r][v]);
+        }
+    }
+    vec top[FOLD_ROWS];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+        top[r] = in_lanes[r][0];
+#pragma GCC unroll 4
+        for (int v = 1; v < PANEL_VECS; v++) top[r] = vec_max(top[r], in_lanes[r][v]);
+#pragma GCC unroll 4
+        for (int v = 0; v < PANEL_VECS; v++) vec_store(states[r].totals + v * LANES, totals[r][v]);
+    }
+    float highest[FOLD_ROWS], inverse[FOLD_ROWS];
+    highest_lanes(top, highest, rows);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+        units[r] = highest[r] * (1 / LANE_WEIGHT);
+        inverse[r] = LANE_WEIGHT / (highest[r] > 1e-30f ? highest[r] : INFINITY);
     }
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
@@ -242,17 +267,25 @@ FORCE_INLINE void round_weight_rows(const float *weights, const float *value_uni
     }
 }
 
-TARGET static void round_weights(const float *weights, const float *value_units, int rows, int begin, int end,
-                                 int16_t *target, float *units) {
+TARGET static void fold_shorts(const float *scores, const float *value_units, int rows, int begin, int end,
+                               struct softmax_state *states, float *sums, int head_size, int16_t *weights,
+                               float *units) {
+    const bool whole = begin == 0 && end == BLOCK_TOKENS;
     for (int r = 0, count; r < rows; r += count) {
         count = rows - r < FOLD_ROWS ? rows - r : FOLD_ROWS;
-        const float *from = weights + r * BLOCK_TOKENS;
-        int16_t *to = target + r * BLOCK_TOKENS;
+        const float *from = scores + r * BLOCK_TOKENS;
+        float *sums_at = sums + (size_t)r * head_size;
+        int16_t *to = weights + r * BLOCK_TOKENS;
+        struct softmax_state *state = states + r;
+        if (whole && count == FOLD_ROWS) {
+            fold_short_rows(from, value_units, begin, end, true, state, sums_at, head_size, to, units + r, FOLD_ROWS);
+            continue;
+        }
         switch (count) {
-        case 1: round_weight_rows(from, value_units, begin, end, to, units + r, 1); break;
-        case 2: round_weight_rows(from, value_units, begin, end, to, units + r, UP_TO_2); break;
-        case 3: round_weight_rows(from, value_units, begin, end, to, units + r, UP_TO_3); break;
-        default: round_weight_rows(from, value_units, begin, end, to, units + r, FOLD_ROWS); break;
+        case 1: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, 1); break;
+        case 2: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, UP_TO_2); break;
+        case 3: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, UP_TO_3); break;
+        default: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, FOLD_ROWS); break;
         }
     }
 }

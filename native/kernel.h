@@ -33,10 +33,16 @@ enum {
 #define VALUE_LARGEST 8191.0f
 #define LANE_WEIGHT 16375.0f
 
+/*
+ * Weights are taken relative to a base: the highest score of the first block, and a later block's when that is higher by more
+ * than this. So a base hardly ever changes, which costs a processor more than it seems: it must guess whether one will.
+ */
+#define BASE_SLACK 8.0f
+
 /* State of one query's online softmax (Milakov and Gimelshein 2018) between two blocks. */
 struct softmax_state {
-    _Alignas(64) float totals[PAGE_TOKENS]; /* of 2^(score - maximum), one for each offset in a page */
-    float maximum;                          /* of the scores seen, -INFINITY at the start */
+    _Alignas(64) float totals[PAGE_TOKENS]; /* of 2^(score - base), one for each offset in a page */
+    float base;                             /* -INFINITY at the start */
 };
 
 /* What happens to a score before the softmax, besides the scale. Scores are logarithms to base 2. */
@@ -111,11 +117,11 @@ struct kernel {
     float (*round_to_shorts)(const float *source, int16_t *target, int count, float largest, float norm);
 
     /*
-     * The weights of one block [rows][64], as fold leaves them, times the units of their values [64], as integers
-     * [rows][64] and a unit for each row. Of the value units, only those in [begin, end) are looked at.
+     * One block, as fold does it, but the weights [rows][64] are times the units of their values [64], as integers and a
+     * unit for each row; the scores stay. Of the value units, only those in [begin, end) are looked at.
      */
-    void (*round_weights)(const float *weights, const float *value_units, int rows, int begin, int end, int16_t *target,
-                          float *units);
+    void (*fold_shorts)(const float *scores, const float *value_units, int rows, int begin, int end,
+                        struct softmax_state *states, float *sums, int head_size, int16_t *weights, float *units);
 
     /*
      * scores[rows][64] of pages [first, end) of the block, from queries [rows][head_size] and their units. `next` as

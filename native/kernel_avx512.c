@@ -34,6 +34,17 @@ INLINE vec vec_fraction(vec x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_IN
 INLINE vec vec_times_power_of_two(vec x, vec n) { return _mm512_scalef_ps(x, n); }
 INLINE float highest_lane(vec x) { return _mm512_reduce_max_ps(x); }
 
+#define HIGHEST_OF_FOUR
+/* All four at once: 128 bits of each side by side, and the greatest of those. */
+INLINE void highest_of_four(const vec *x, float *highest) {
+    const vec a = _mm512_max_ps(_mm512_shuffle_f32x4(x[0], x[1], 0x44), _mm512_shuffle_f32x4(x[0], x[1], 0xee));
+    const vec b = _mm512_max_ps(_mm512_shuffle_f32x4(x[2], x[3], 0x44), _mm512_shuffle_f32x4(x[2], x[3], 0xee));
+    vec c = _mm512_max_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    c = _mm512_max_ps(c, _mm512_permute_ps(c, 0x4e));
+    c = _mm512_max_ps(c, _mm512_permute_ps(c, 0xb1));
+    _mm_storeu_ps(highest, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, c)));
+}
+
 INLINE vec vec_load_halves(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 
 INLINE void vec_store_halves(uint16_t *p, vec x) {

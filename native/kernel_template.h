@@ -17,6 +17,7 @@
  *   vec_lane_numbers()             0, 1, 2 ...
  *   vec_between(x, begin, end, other)   x in lanes begin to end - 1, `other` in the rest; any begin and end
  *   highest_lane(x)                the greatest of all lanes
+ *   highest_of_four(x, highest)    the same of four vecs, into an array; optional, named by HIGHEST_OF_FOUR
  *
  *   int_vec, pairs, pair           LANES sums; LANES pairs of 16-bit integers; one such pair for all lanes
  *   int_vec_zero(), pairs_load(p), pair_load(p)    from int16_t
@@ -25,7 +26,7 @@
  *   vec_store_shorts(p, x)         to int16_t: the nearest integers, ties to even; what does not fit is as it may be
  *
  * and gets its struct kernel. LANES decides how often a loop runs and nothing else: the lanes of a vec never meet but
- * in highest_lane, whose result has no order.
+ * in highest_lane and highest_of_four, whose results have no order.
  */
 #include "kernel.h"
 
@@ -329,21 +330,23 @@ TARGET static void narrow(const float *source, uint16_t *target, int count) {
 }
 
 /*
- * 2^x for x <= 0, with 2^0 = 1, as 2^floor(x) * 2^f. The polynomial for 2^f in [0, 1) is the minimax one of degree 5 with
- * constant term 1 (relative error 8.3e-8). Below -126, where floats end, the result stays 2^-126, which no sum of weights,
- * of which one is 1, can feel.
+ * 2^x for x <= 0, with 2^0 = 1, as 2^floor(x) * 2^f. The polynomials for 2^f in [0, 1) are the minimax ones of degree 5
+ * with constant term 1 (relative error 8.3e-8), and of degree 4 (2.9e-6) for weights that will be `rounded` to 14 bits. Below
+ * -126, where floats end, the result stays 2^-126, which no sum of weights, of which one is 1, can feel.
  */
-FORCE_INLINE vec vec_exp2(vec x) {
+FORCE_INLINE vec vec_exp2_for(vec x, const bool rounded) {
     const vec t = vec_max(x, vec_splat(-126.0f));
     const vec f = vec_fraction(t);
-    vec p = vec_splat(1.867130050e-3f);
-    p = vec_multiply_add(p, f, vec_splat(9.017030708e-3f));
-    p = vec_multiply_add(p, f, vec_splat(5.579991266e-2f));
-    p = vec_multiply_add(p, f, vec_splat(2.401644439e-1f));
-    p = vec_multiply_add(p, f, vec_splat(6.931512952e-1f));
+    vec p = vec_splat(rounded ? 1.342668429e-2f : 1.867130050e-3f);
+    if (!rounded) p = vec_multiply_add(p, f, vec_splat(9.017030708e-3f));
+    p = vec_multiply_add(p, f, vec_splat(rounded ? 5.224247419e-2f : 5.579991266e-2f));
+    p = vec_multiply_add(p, f, vec_splat(rounded ? 2.412802048e-1f : 2.401644439e-1f));
+    p = vec_multiply_add(p, f, vec_splat(rounded ? 6.930448449e-1f : 6.931512952e-1f));
     p = vec_multiply_add(p, f, vec_splat(1.0f));
     return vec_times_power_of_two(p, t);
 }
+
+FORCE_INLINE vec vec_exp2(vec x) { return vec_exp2_for(x, false); }
 
 /*
  * From e^-2|x|, and where that would cancel, for |x| < 5/8, as x + x^3 P(x^2) with a P fitted by least squares at
@@ -365,7 +368,7 @@ FORCE_INLINE vec vec_tanh(vec x) {
     return vec_if_less(magnitude, vec_splat(0.625f), near, far);
 }
 
-/* Multiplies totals and sums that were taken relative to another maximum. */
+/* Multiplies totals and sums that were taken relative to another base. */
 FORCE_INLINE void rescale(struct softmax_state *state, float *sums, int head_size, float by) {
     const vec factor = vec_exp2(vec_splat(by));
 #pragma GCC unroll 4
@@ -385,11 +388,27 @@ TARGET static void change_scores(float *scores, int rows, const struct score_rul
     }
 }
 
-/* `rows` queries whose steps the processor can take side by side: each one's by itself waits for itself. */
-FORCE_INLINE void fold_rows(float *scores, int begin, int end, const bool whole, struct softmax_state *states,
-                            float *sums, int head_size, const int rows) {
+/* The greatest of all lanes of each. */
+FORCE_INLINE void highest_lanes(const vec *x, float *highest, const int rows) {
+#ifdef HIGHEST_OF_FOUR
+    if (rows == 4) {
+        highest_of_four(x, highest);
+        return;
+    }
+#endif
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) highest[r] = highest_lane(x[r]);
+}
+
+/*
+ * Takes this block's scores into account in the bases of `rows` queries, and hands these out. The queries are as many as have
+ * steps that the processor can take side by side: each one's by itself waits for itself.
+ */
+FORCE_INLINE void raise_bases(const float *scores, int begin, int end, const bool whole, struct softmax_state *states,
+                              float *sums, int head_size, vec *bases, const int rows) {
     const vec unseen = vec_splat(-INFINITY);
-    vec top[FOLD_ROWS], shift[FOLD_ROWS], totals[FOLD_ROWS][PANEL_VECS];
+    vec top[FOLD_ROWS];
+    float highest[FOLD_ROWS];
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) top[r] = unseen;
 #pragma GCC unroll 16
@@ -397,19 +416,32 @@ FORCE_INLINE void fold_rows(float *scores, int begin, int end, const bool whole,
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
             const vec x = vec_load(scores + r * BLOCK_TOKENS + v * LANES);
-            top[r] = vec_max(top[r], whole ? x : vec_between(x, begin - v * LANES, end - v * LANES, unseen));
+            top[r] = v == 0 && whole ? x : vec_max(top[r], whole ? x : vec_between(x, begin - v * LANES, end - v * LANES, unseen));
+        }
+    }
+    highest_lanes(top, highest, rows);
+    int higher = 0;
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) higher |= (highest[r] > states[r].base + BASE_SLACK) << r;
+    if (higher != 0) {
+        for (int r = 0; r < rows; r++) {
+            if ((higher >> r & 1) == 0) continue;
+            if (states[r].base > -INFINITY) {
+                rescale(&states[r], sums + (size_t)r * head_size, head_size, states[r].base - highest[r]);
+            }
+            states[r].base = highest[r];
         }
     }
 #pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) bases[r] = vec_splat(states[r].base);
+}
+
+FORCE_INLINE void fold_rows(float *scores, int begin, int end, const bool whole, struct softmax_state *states,
+                            float *sums, int head_size, const int rows) {
+    vec bases[FOLD_ROWS], totals[FOLD_ROWS][PANEL_VECS];
+    raise_bases(scores, begin, end, whole, states, sums, head_size, bases, rows);
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
-        const float maximum = highest_lane(top[r]);
-        if (maximum > states[r].maximum) {
-            if (states[r].maximum > -INFINITY) {
-                rescale(&states[r], sums + (size_t)r * head_size, head_size, states[r].maximum - maximum);
-            }
-            states[r].maximum = maximum;
-        }
-        shift[r] = vec_splat(states[r].maximum);
 #pragma GCC unroll 4
         for (int v = 0; v < PANEL_VECS; v++) totals[r][v] = vec_load(states[r].totals + v * LANES);
     }
@@ -418,7 +450,7 @@ FORCE_INLINE void fold_rows(float *scores, int begin, int end, const bool whole,
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
             float *at = scores + r * BLOCK_TOKENS + v * LANES;
-            vec weight = vec_exp2(vec_subtract(vec_load(at), shift[r]));
+            vec weight = vec_exp2(vec_subtract(vec_load(at), bases[r]));
             if (!whole) weight = vec_between(weight, begin - v * LANES, end - v * LANES, vec_splat(0));
             vec_store(at, weight);
             totals[r][v % PANEL_VECS] = vec_add(totals[r][v % PANEL_VECS], weight);
@@ -457,11 +489,11 @@ TARGET static void fold(float *scores, int rows, int begin, int end, struct soft
 
 TARGET static void merge(struct softmax_state *state, float *sums, const struct softmax_state *from,
                          const float *from_sums, int head_size) {
-    if (from->maximum > state->maximum) {
-        if (state->maximum > -INFINITY) rescale(state, sums, head_size, state->maximum - from->maximum);
-        state->maximum = from->maximum;
+    if (from->base > state->base) {
+        if (state->base > -INFINITY) rescale(state, sums, head_size, state->base - from->base);
+        state->base = from->base;
     }
-    const vec factor = vec_exp2(vec_splat(from->maximum - state->maximum));
+    const vec factor = vec_exp2(vec_splat(from->base - state->base));
 #pragma GCC unroll 4
     for (int v = 0; v < PANEL_VECS; v++) {
         const vec total = vec_load(state->totals + v * LANES);
@@ -487,7 +519,7 @@ const struct kernel KERNEL(LEVEL) = {
     fold,
     merge,
     round_to_shorts,
-    round_weights,
+    fold_shorts,
     score_shorts,
     sum_shorts,
 };

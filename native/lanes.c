@@ -4,13 +4,13 @@
 
 #include "lanes.h"
 
-#include "aligned_memory.h"
 #include "ggml_abi.h"
 #include "handle.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LANES = 64, MANY_LANES = 255 };
+enum { MAX_LANES = 64 };
 
 typedef int32_t decode_function(void *context, struct llama_batch batch);
 
@@ -33,8 +33,7 @@ enum { PATIENCE = 1 << 14 };
 /* As much as koffi gives the thread that calls llama.cpp otherwise; some systems' threads have less. */
 enum { STACK_BYTES = 8 << 20 };
 
-void lanes_meet(struct quire_lanes *lanes, atomic_int *arrived, int threads) {
-    atomic_fetch_add_explicit(arrived, 1, memory_order_acq_rel);
+void lanes_await(const struct quire_lanes *lanes, const atomic_int *arrived, int threads) {
     for (int looks = 0; atomic_load_explicit(arrived, memory_order_acquire) < threads; looks++) {
         if (lanes != NULL && atomic_load_explicit(&lanes->failed, memory_order_relaxed)) return;
         if (looks < PATIENCE) pause_briefly();
@@ -140,9 +139,8 @@ static int32_t team_compute(struct lane_team *team, decode_function *decode, con
 
 #else /* No lanes here: steps are computed by one context. */
 
-void lanes_meet(struct quire_lanes *lanes, atomic_int *arrived, int threads) {
+void lanes_await(const struct quire_lanes *lanes, const atomic_int *arrived, int threads) {
     (void)lanes;
-    atomic_fetch_add_explicit(arrived, 1, memory_order_acq_rel);
     while (atomic_load_explicit(arrived, memory_order_acquire) < threads) pause_briefly();
 }
 
@@ -167,12 +165,12 @@ struct quire_lanes *quire_lanes_open(struct quire_attention *handle, int32_t cou
     if (lanes == NULL) return NULL;
     atomic_init(&lanes->failed, false);
     lanes->handles = calloc((size_t)count, sizeof *lanes->handles);
-    lanes->writers = calloc((size_t)handle->memory->pages, 1);
-    lanes->layers = aligned_memory_get(_Alignof(struct lanes_layer), (size_t)layers * sizeof *lanes->layers);
-    bool whole = lanes->handles != NULL && lanes->writers != NULL && lanes->layers != NULL;
+    lanes->writers = calloc((size_t)handle->memory->pages, sizeof *lanes->writers);
+    bool whole = lanes->handles != NULL && lanes->writers != NULL;
     for (; whole && lanes->count < count; lanes->count++) {
         struct quire_attention *lane = handle_make(handle->kernel, &handle->codes, layers,
-                                                   handle->plan.readings[1].window, handle->windowed);
+                                                   handle->plan.readings[1].window, handle->windowed,
+                                                   handle->threads / count);
         whole = lane != NULL;
         if (!whole) break;
         lane->memory = handle->memory;
@@ -187,39 +185,65 @@ struct quire_lanes *quire_lanes_open(struct quire_attention *handle, int32_t cou
 
 struct quire_attention *quire_lane(struct quire_lanes *lanes, int32_t index) { return lanes->handles[index]; }
 
-/* Notes which lane writes to which page; or forgets it. */
+/* Notes which lanes write to which page; or forgets it. */
 static void note_writers(struct quire_lanes *lanes, bool forget) {
     for (int32_t lane = 0; lane < lanes->count; lane++) {
         const struct step_plan *plan = &lanes->handles[lane]->plan;
         for (int32_t row = 0; row < plan->row_count; row++) {
-            uint8_t *writer = &lanes->writers[plan->slots[row] / PAGE_TOKENS];
-            if (forget) *writer = 0;
-            else *writer = *writer == 0 || *writer == lane + 1 ? (uint8_t)(lane + 1) : MANY_LANES;
+            uint64_t *writers = &lanes->writers[plan->slots[row] / PAGE_TOKENS];
+            *writers = forget ? 0 : *writers | UINT64_C(1) << lane;
         }
     }
 }
 
-static bool reads_what_another_writes(const struct quire_lanes *lanes) {
-    for (int32_t lane = 0; lane < lanes->count; lane++) {
-        const struct step_plan *plan = &lanes->handles[lane]->plan;
-        for (int32_t i = 0; i < plan->table_count; i++) {
-            const uint8_t writer = lanes->writers[plan->tables[i]];
-            if (writer != 0 && writer != lane + 1) return true;
-        }
+/* Whether the lane writes to this page, below this offset. */
+static bool writes_below(const struct quire_attention *lane, int32_t page, int32_t offset) {
+    const struct step_plan *plan = &lane->plan;
+    for (int32_t row = 0; row < plan->row_count; row++) {
+        if (plan->slots[row] / PAGE_TOKENS == page && plan->slots[row] % PAGE_TOKENS < offset) return true;
     }
     return false;
+}
+
+/*
+ * The lanes that write what a sequence's rows of this lane read, up to the one at `position`. Of a prompt in several lanes, the
+ * first ones write to the last one's pages, but in the page where they meet each reads only what the ones before it write.
+ */
+static uint64_t lanes_read(const struct quire_lanes *lanes, int32_t lane, const int32_t *table, int32_t position) {
+    const int32_t last = position / PAGE_TOKENS;
+    uint64_t read = 0;
+    for (int32_t i = 0; i < last; i++) read |= lanes->writers[table[i]];
+    const uint64_t beside = lanes->writers[table[last]] & ~read;
+    for (int32_t other = 0; other < lanes->count; other++) {
+        if ((beside >> other & 1) == 0 || other == lane) continue;
+        if (writes_below(lanes->handles[other], table[last], position % PAGE_TOKENS)) read |= UINT64_C(1) << other;
+    }
+    return read & ~(UINT64_C(1) << lane);
+}
+
+/* Says each lane whom it must wait for. */
+static void tie(struct quire_lanes *lanes) {
+    note_writers(lanes, false);
+    uint64_t awaited = 0;
+    for (int32_t lane = 0; lane < lanes->count; lane++) {
+        struct quire_attention *handle = lanes->handles[lane];
+        const struct step_plan *plan = &handle->plan;
+        handle->awaited_lanes = 0;
+        for (int32_t i = 0; i < plan->sequence_count; i++) {
+            const struct sequence *sequence = &plan->sequences[i];
+            handle->awaited_lanes |= lanes_read(lanes, lane, sequence->pages, sequence->last_position);
+        }
+        awaited |= handle->awaited_lanes;
+    }
+    for (int32_t lane = 0; lane < lanes->count; lane++) lanes->handles[lane]->is_awaited = awaited >> lane & 1;
+    note_writers(lanes, true);
 }
 
 int32_t quire_lanes_compute(struct quire_lanes *lanes, void *llama_decode, const struct quire_decode *decodes) {
     decode_function *decode;
     memcpy(&decode, &llama_decode, sizeof decode);
-    note_writers(lanes, false);
-    lanes->dependent = reads_what_another_writes(lanes);
-    note_writers(lanes, true);
+    tie(lanes);
     atomic_store(&lanes->failed, false);
-    for (int layer = 0; layer < lanes->handles[0]->memory->layers; layer++) {
-        atomic_store_explicit(&lanes->layers[layer].arrived, 0, memory_order_relaxed);
-    }
     return team_compute(lanes->team, decode, decodes);
 }
 
@@ -228,6 +252,5 @@ void quire_lanes_close(struct quire_lanes *lanes) {
     for (int32_t i = 0; i < lanes->count; i++) quire_close(lanes->handles[i]);
     free(lanes->handles);
     free(lanes->writers);
-    aligned_memory_free(lanes->layers);
     free(lanes);
 }

@@ -55,16 +55,19 @@ static const char *check_shape(const struct quire_shape *shape) {
                          : "the head size must be a multiple of 16 up to 256";
     }
     if (shape->window < 0) return "a window is at least one position";
+    if (shape->threads < 0) return "a step is computed by at least one thread";
     return NULL;
 }
 
 struct quire_attention *handle_make(const struct kernel *kernel, const struct quire_op_codes *codes, int32_t layers,
-                                    int32_t window, const uint8_t *windowed) {
+                                    int32_t window, const uint8_t *windowed, int32_t threads) {
     struct quire_attention *handle = calloc(1, sizeof *handle);
     if (handle == NULL) return NULL;
     handle->memory = &handle->own_memory;
     handle->kernel = kernel;
     handle->codes = *codes;
+    handle->threads = threads;
+    handle->plan.enough_items = enough_items(threads);
     handle->plan.readings[1].window = window;
     atomic_flag_clear(&handle->results_lock);
     forget_refusal(handle);
@@ -92,7 +95,7 @@ struct quire_attention *quire_open(const struct quire_shape *shape, const char *
         return NULL;
     }
     struct quire_attention *handle =
-        handle_make(kernel, codes, shape->layers, shape->window, shape->window == 0 ? NULL : shape->windowed);
+        handle_make(kernel, codes, shape->layers, shape->window, shape->window == 0 ? NULL : shape->windowed, shape->threads);
     if (handle == NULL) {
         snprintf(error, QUIRE_ERROR_BYTES, "no memory for the attention handle");
         return NULL;

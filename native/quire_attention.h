@@ -74,6 +74,7 @@ struct quire_shape {
     int32_t page_type; /* enum quire_page_type */
     int32_t window;    /* positions that a row of a windowed layer sees, its own included; 0: there are none */
     const uint8_t *windowed; /* [layers], 1 for windowed layers; not read without a window */
+    int32_t threads; /* that compute a step, in all lanes together, for work to be cut finely enough; 0: any number */
 };
 
 /* Bytes of one page over all layers, keys and values. */

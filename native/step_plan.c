@@ -5,15 +5,6 @@
 
 static const char *const no_memory = "no memory for the plan of a step";
 
-/* Neighbouring rows of the step with one page table. */
-struct sequence {
-    int32_t row_begin, row_end;
-    int32_t last_position;
-    int32_t table;        /* in step_plan.tables */
-    int32_t page_count;   /* that its last row sees */
-    const int32_t *pages; /* the same place as `table`, once tables has stopped growing */
-};
-
 /* Makes room for `count` elements of `size` bytes, keeping what is there. */
 static bool reserve(void **array, size_t *capacity, size_t count, size_t size) {
     if (count <= *capacity) return true;
@@ -222,7 +213,7 @@ static int costliest_first(const void *a, const void *b) {
 }
 
 static bool make_reading(const struct step_plan *plan, struct reading *reading, int kv_heads) {
-    const bool may_cut = (int64_t)plan->tile_count * kv_heads < ENOUGH_ITEMS;
+    const bool may_cut = (int64_t)plan->tile_count * kv_heads < plan->enough_items;
     for (int32_t i = 0; i < plan->tile_count; i++) {
         if (!add_items(plan, reading, i, may_cut)) return false;
     }

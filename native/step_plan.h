@@ -19,8 +19,9 @@ enum {
     TILE_ROWS = 32,
     LARGE_TILE_ROWS = 64,   /* in groups of so many rows that threads find work all the same: */
     LARGE_GROUP_ROWS = 256,
-    /* Tiles are cut into splits until there are this many items, so that all threads of a large machine have work. */
-    ENOUGH_ITEMS = 64,
+    /* Fewer tiles, of all heads, are cut into splits, so that threads have work until all have done theirs. */
+    ITEMS_PER_THREAD = 8,
+    ITEMS_FOR_MANY = 64, /* for threads of unknown number */
     /* Rows times splits of a tile that may be cut: the results of its splits are kept until all are there. */
     CUT_RESULTS = 2048,
 };
@@ -64,9 +65,17 @@ struct reading {
     size_t span_capacity, item_capacity;
 };
 
-struct sequence;
+/* Neighbouring rows of the step with one page table. */
+struct sequence {
+    int32_t row_begin, row_end;
+    int32_t last_position;
+    int32_t table;        /* in step_plan.tables */
+    int32_t page_count;   /* that its last row sees */
+    const int32_t *pages; /* the same place as `table`, once tables has stopped growing */
+};
 
 struct step_plan {
+    int32_t enough_items; /* with fewer, tiles are cut into splits */
     int32_t row_count;
     int32_t tile_count;
     bool single_rows;      /* no sequence has more than one row: none reads what another one writes */
@@ -80,6 +89,12 @@ struct step_plan {
     struct sequence *sequences;
     size_t slot_capacity, row_capacity, tile_capacity, table_capacity, sequence_capacity;
 };
+
+/* How many items let so many threads end together, each of which takes one after the other; 0: who knows how many. */
+static inline int32_t enough_items(int32_t threads) {
+    if (threads == 0) return ITEMS_FOR_MANY;
+    return threads == 1 ? 1 : ITEMS_PER_THREAD * threads;
+}
 
 /* The first position that a row at `position` sees. */
 static inline int32_t reading_first(const struct reading *reading, int32_t position) {

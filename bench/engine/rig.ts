@@ -34,7 +34,7 @@ export async function openRig(modelPath: string, threads: number): Promise<Rig> 
     threadPool,
     pageShape,
     selection: await openSelection(model.vocab.size),
-    pageMemory: (tokens) => ({ shape: pageShape, pages: Math.ceil(tokens / PAGE_TOKENS), ...libraries }),
+    pageMemory: (tokens) => ({ shape: pageShape, pages: Math.ceil(tokens / PAGE_TOKENS), threads, ...libraries }),
     dispose() {
       model.dispose();
       threadPool.dispose();

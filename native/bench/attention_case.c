@@ -172,6 +172,7 @@ void attention_case_print(const struct attention_case *test, struct team *team) 
         .kv_heads = test->kv_heads,
         .head_size = test->head_size,
         .page_type = test->page_type,
+        .threads = team_size(team),
     };
     const double bytes = (double)quire_page_bytes(&shape) * case_pages(test);
     const double sets = fmin(MAX_SETS, ceil(set_bytes / bytes));

@@ -63,6 +63,7 @@ static void draw_model(struct scenario *scenario, struct rng *rng) {
     shape->page_type = (const int[]){QUIRE_PAGES_I16, QUIRE_PAGES_F16, QUIRE_PAGES_Q8_0}[rng_int(rng, 0, 2)];
     shape->head_size = shape->page_type == QUIRE_PAGES_Q8_0 ? 32 * rng_int(rng, 1, 8) : 16 * rng_int(rng, 1, 16);
     shape->windowed = scenario->windowed;
+    shape->threads = rng_int(rng, 0, 4);
     if (rng_chance(rng, 0.4)) {
         shape->window = rng_chance(rng, 0.5) ? rng_int(rng, 1, 200) : 16 * rng_int(rng, 1, 12);
         for (int layer = 0; layer < shape->layers; layer++) scenario->windowed[layer] = rng_chance(rng, 0.7);

@@ -49,6 +49,7 @@ export interface NativeShape {
   page_type: number;
   window: number;
   windowed: Uint8Array | null;
+  threads: number;
 }
 
 const SHAPE = koffi.struct('quire_shape', {
@@ -59,6 +60,7 @@ const SHAPE = koffi.struct('quire_shape', {
   page_type: 'int32_t',
   window: 'int32_t',
   windowed: 'const uint8_t *',
+  threads: 'int32_t',
 });
 
 /** `struct quire_layer_facts`. */

@@ -24,6 +24,8 @@ export interface PagedAttentionOptions {
   /** Path of libggml-base of the loaded llama.cpp. */
   ggmlBaseLibrary: string;
   level?: KernelLevel;
+  /** Threads that compute a step, in all lanes together: work is cut finely enough for so many. Default: for many. */
+  threads?: number;
 }
 
 /** What a llama.cpp context needs to compute its attention over pages: a callback, to be told of each step before it. */
@@ -104,7 +106,7 @@ export class PagedAttention extends StepAttention {
    * machine, or the system refuses the memory
    */
   constructor(options: PagedAttentionOptions) {
-    const { shape, pages, level = 'auto' } = options;
+    const { shape, pages, level = 'auto', threads = 0 } = options;
     if (!supportsHeadSize(shape.headSize, shape.type)) {
       throw new AttentionError(
         `attention heads of size ${shape.headSize} are not supported in pages of type ${shape.type}`,
@@ -115,7 +117,7 @@ export class PagedAttention extends StepAttention {
     const codes = learnGgmlLayout(options.ggmlBaseLibrary, library);
     const chosen = level === 'auto' ? (library.level(0) ?? '') : level;
     const error = errorBuffer();
-    const handle = library.open(nativeShape(shape, pages), chosen, codes, error);
+    const handle = library.open(nativeShape(shape, pages, threads), chosen, codes, error);
     if (handle === null) throw new AttentionError(errorText(error));
     super(library, handle);
     this.handle = handle;
@@ -239,7 +241,8 @@ class Lane extends StepAttention {
 /** `enum quire_page_type`. */
 export const PAGE_TYPES: Record<PageType, number> = { f16: 0, q8_0: 1, i16: 2 };
 
-function nativeShape({ layers, kvHeads, headSize, type, slidingWindow }: PageShape, pages: number): NativeShape {
+function nativeShape(shape: PageShape, pages: number, threads: number): NativeShape {
+  const { layers, kvHeads, headSize, type, slidingWindow } = shape;
   return {
     layers,
     kv_heads: kvHeads,
@@ -248,5 +251,6 @@ function nativeShape({ layers, kvHeads, headSize, type, slidingWindow }: PageSha
     page_type: PAGE_TYPES[type],
     window: slidingWindow?.size ?? 0,
     windowed: slidingWindow === undefined ? null : Uint8Array.from(slidingWindow.layers, Number),
+    threads,
   };
 }

@@ -163,29 +163,24 @@ class Shares {
   }
 
   prompts(chunks: readonly Chunk[], indices: readonly number[]): void {
-    const costOf = (chunk: Chunk, start: number) => 1 + CHUNK_POSITION_COST * start + OUTPUT_COST / chunk.count;
-    const prompts = indices.reduce((sum, index) => {
-      const chunk = chunks[index];
-      return sum + chunk.count * costOf(chunk, chunk.start + chunk.count / 2);
-    }, 0);
+    const prompts = indices.reduce((sum, index) => sum + promptCost(chunks[index], chunks[index].count), 0);
     const target = (sum(this.costs) + prompts) / this.limits.lanes;
     let lane = 0;
     for (const index of indices) {
-      const chunk = chunks[index];
-      const end = chunk.start + chunk.count;
-      for (let start = chunk.start; start < end; ) {
-        const cost = costOf(chunk, start);
+      let rest = chunks[index];
+      while (rest.count > 0) {
         const count =
-          lane === this.limits.lanes - 1 ? end - start : this.rowsFor(lane, (target - this.costs[lane]) / cost);
+          lane === this.limits.lanes - 1
+            ? rest.count
+            : Math.min(this.wholeTiles(lane, promptRows(rest, target - this.costs[lane])), rest.count);
         if (count <= 0) {
           lane++;
           continue;
         }
-        const taken = Math.min(count, end - start);
-        const isLast = start + taken === end;
-        const part = { ...chunk, start, count: taken, wantsLogits: chunk.wantsLogits && isLast };
-        this.add(lane, { index, chunk: part }, taken * cost);
-        start += taken;
+        const isLast = count === rest.count;
+        const part = { ...rest, count, wantsLogits: rest.wantsLogits && isLast };
+        this.add(lane, { index, chunk: part }, promptCost(rest, count));
+        rest = { ...rest, start: rest.start + count, count: rest.count - count };
       }
     }
   }
@@ -204,7 +199,7 @@ class Shares {
   }
 
   /** How many rows of about so many make whole tiles of all that the lane has. */
-  private rowsFor(lane: number, wanted: number): number {
+  private wholeTiles(lane: number, wanted: number): number {
     return TILE * Math.round((this.rows[lane] + wanted) / TILE) - this.rows[lane];
   }
 
@@ -213,6 +208,23 @@ class Shares {
     this.rows[lane] += part.chunk.count;
     this.costs[lane] += cost;
   }
+}
+
+/** What a chunk's first row costs. */
+function firstRowCost({ start, count }: Chunk): number {
+  return 1 + CHUNK_POSITION_COST * start + OUTPUT_COST / count;
+}
+
+/** What a chunk's first `rows` rows cost, each of which sees one position more than the one before. */
+function promptCost(chunk: Chunk, rows: number): number {
+  return rows * (firstRowCost(chunk) + (CHUNK_POSITION_COST * rows) / 2);
+}
+
+/** How many of a chunk's first rows have this cost. */
+function promptRows(chunk: Chunk, cost: number): number {
+  if (cost <= 0) return 0;
+  const first = firstRowCost(chunk);
+  return (2 * cost) / (first + Math.sqrt(first * first + 2 * CHUNK_POSITION_COST * cost));
 }
 
 function sum(values: readonly number[]): number {

@@ -123,6 +123,7 @@ function openRuntime(
     kernel,
     ggmlBaseLibrary: llama.ggmlBaseLibrary,
     level: process.env.QUIRE_KERNEL as KernelLevel | undefined,
+    threads,
   });
   owned.push(attention);
   // Threads that waited for the next step by spinning would take cores from those of lanes.

@@ -115,6 +115,7 @@ export async function runKernel(problem: Problem, level: string, threads: number
     page_type: PAGE_TYPES[problem.pageType],
     window,
     windowed: window > 0 ? Uint8Array.of(1) : null,
+    threads: 0,
   };
   const error = errorBuffer();
   const handle = library.open(shape, level, { set_rows: 1, flash_attention: 2, custom: 3 }, error);

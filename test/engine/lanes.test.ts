@@ -33,7 +33,7 @@ interface Setup {
 
 /** An executor over memory of its own; with lanes if it has more than one thread. */
 function open(threads: number): Setup {
-  const attention = new PagedAttention({ shape, pages: PAGES + 1 + laneCount(threads), ...libraries });
+  const attention = new PagedAttention({ shape, pages: PAGES + 1 + laneCount(threads), threads, ...libraries });
   const { evalCallback, evalCallbackData } = attention;
   const context = model.createContext({
     ...{ batchSize: BATCH, maxSequences: SEQUENCES, maxOutputs: SEQUENCES, threads },

@@ -32,7 +32,7 @@ export async function openPagedModel(path: string, options: PagedModelOptions): 
   const model = llama.loadModel(path);
   const libraries = { kernel: (await buildKernel()).path, ggmlBaseLibrary: llama.ggmlBaseLibrary };
   const shape = pageShapeFor(model, type, libraries);
-  const attention = new PagedAttention({ shape, pages: PAGES + 1, ...libraries });
+  const attention = new PagedAttention({ shape, pages: PAGES + 1, threads: 1, ...libraries });
   const { evalCallback, evalCallbackData } = attention;
   const batchSize = mostTokens + ROW_PADDING;
   const sizes = { batchSize, maxSequences: 2, maxOutputs: ROW_PADDING, threads: 1 };
