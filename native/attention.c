@@ -491,6 +491,16 @@ static bool join_splits(const struct item_work *work) {
     return true;
 }
 
+/* The results of rows that nobody looks at. */
+static void store_zeros(const struct item_work *work) {
+    for (int32_t i = work->tile->row_begin; i < work->tile->row_end; i++) {
+        for (int head = work->kv_head * work->group; head < (work->kv_head + 1) * work->group; head++) {
+            float *target = output_at(work->job->queries, work->job->plan->rows[i].row, head);
+            memset(target, 0, (size_t)work->head_size * sizeof *target);
+        }
+    }
+}
+
 static bool attend_item(const struct attention_job *job, int index, struct workspace *workspace) {
     const struct page_memory *memory = job->memory;
     struct item_work work = {
@@ -503,9 +513,13 @@ static bool attend_item(const struct attention_job *job, int index, struct works
     };
     work.tile = &job->plan->tiles[work.item->tile];
     work.query_count = (work.tile->row_end - work.tile->row_begin) * work.group;
+    if (job->fresh != NULL) write_fresh_rows(&work);
+    if (job->layer == memory->layers - 1 && !work.tile->has_outputs) {
+        if (work.item->part == 0) store_zeros(&work);
+        return true;
+    }
     if (!lay_out(&work, workspace)) return false;
 
-    if (job->fresh != NULL) write_fresh_rows(&work);
     load_queries(&work);
     for (int i = 0; i < work.query_count; i++) work.states[i] = work.all_states[i] = empty_state;
     memset(work.sums, 0, (size_t)work.query_count * work.head_size * sizeof *work.sums);

@@ -165,6 +165,10 @@ int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int
     return 0;
 }
 
+void quire_expect_outputs(struct quire_attention *handle, const int8_t *outputs) {
+    step_plan_expect_outputs(&handle->plan, outputs);
+}
+
 void quire_write_rows(struct quire_attention *handle, int32_t layer, int32_t values, const float *source,
                       size_t row_stride, int32_t thread, int32_t threads) {
     const struct page_memory *memory = handle->memory;

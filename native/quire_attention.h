@@ -125,6 +125,12 @@ QUIRE_EXPORT int32_t quire_begin_step(struct quire_attention *handle, int32_t ro
                                       int32_t table_entries, char *error);
 
 /*
+ * Says of each row of the step whether the graph has an output for it: what attention would add to the other ones in the last
+ * layer, nobody reads, and in its place are zeros. Not called after quire_begin_step: all have one.
+ */
+QUIRE_EXPORT void quire_expect_outputs(struct quire_attention *handle, const int8_t *outputs);
+
+/*
  * Writes this step's keys (values = 0) or values (values = 1) of one layer into their slots: source holds one row of
  * kv_heads * head_size floats every row_stride bytes. Threads 0 .. threads - 1 each write their share.
  */

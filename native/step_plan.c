@@ -242,7 +242,7 @@ static bool cut_tiles(struct step_plan *plan, const int32_t *positions) {
         for (int32_t i = 0; i < tiles; i++) {
             const int32_t from = group + (int32_t)((int64_t)rows * i / tiles);
             const int32_t to = group + (int32_t)((int64_t)rows * (i + 1) / tiles);
-            plan->tiles[plan->tile_count++] = (struct tile){from, to};
+            plan->tiles[plan->tile_count++] = (struct tile){from, to, true};
         }
     }
     return true;
@@ -278,6 +278,16 @@ const char *step_plan_make(struct step_plan *plan, int pages, int kv_heads, int3
     plan->single_rows = plan->sequence_count == rows;
     plan->row_count = rows;
     return NULL;
+}
+
+void step_plan_expect_outputs(struct step_plan *plan, const int8_t *outputs) {
+    for (int32_t i = 0; i < plan->tile_count; i++) {
+        struct tile *tile = &plan->tiles[i];
+        tile->has_outputs = false;
+        for (int32_t row = tile->row_begin; row < tile->row_end; row++) {
+            tile->has_outputs |= outputs[plan->rows[row].row] != 0;
+        }
+    }
 }
 
 void step_plan_free(struct step_plan *plan) {

@@ -41,6 +41,7 @@ struct span {
 
 struct tile {
     int32_t row_begin, row_end;
+    bool has_outputs; /* any of its rows does */
 };
 
 /* A part of a tile: its spans as far as they lie in blocks [block_begin, block_end). */
@@ -108,6 +109,9 @@ static inline int32_t reading_first(const struct reading *reading, int32_t posit
 const char *step_plan_make(struct step_plan *plan, int pages, int kv_heads, int32_t rows, const int32_t *positions,
                            const int32_t *slots, const int32_t *table_offsets, const int32_t *tables,
                            int32_t table_entries);
+
+/* Tells which rows have outputs, by row of the step; until then, all have. */
+void step_plan_expect_outputs(struct step_plan *plan, const int8_t *outputs);
 
 void step_plan_free(struct step_plan *plan);
 

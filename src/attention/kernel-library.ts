@@ -161,6 +161,9 @@ function bind(path: string) {
         error: Uint8Array,
       ) => number
     >,
+    expectOutputs: library.func('void quire_expect_outputs(void *handle, const int8_t *outputs)') as KoffiFunc<
+      (handle: Pointer, outputs: Int8Array) => void
+    >,
     lanesOpen: library.func('void *quire_lanes_open(void *handle, int32_t count)') as KoffiFunc<
       (handle: Pointer, count: number) => Pointer | null
     >,

@@ -77,6 +77,14 @@ export abstract class StepAttention {
   }
 
   /**
+   * After {@link beginStep}: which of its rows have an output, 1 or 0 for each; otherwise all have. What attention would add to
+   * the other ones in the last layer, nobody reads, and it is not computed.
+   */
+  expectOutputs(outputs: Int8Array): void {
+    this.library.expectOutputs(this.open(), outputs);
+  }
+
+  /**
    * What the kernel could not compute in the last step, whose logits are then worthless; undefined if all went well.
    * Asking forgets it.
    */

@@ -3,7 +3,7 @@ import type { BlockCopy } from '../kvcache/index.js';
 import { decodeTogether, type LlamaContext } from '../llama/index.js';
 import { type LanePart, type Lanes, LEAST_LANE_ROWS, shareOut } from './lanes.js';
 import { planBatches, type RowReader, readRows } from './row-batches.js';
-import { MAX_ROW_PADDING, StepBatch, type StepBatchOptions } from './step-batch.js';
+import { MAX_ROW_PADDING, StepBatch, type StepBatchOptions, type StepOutputs } from './step-batch.js';
 
 /** Positions [start, start + count) of one sequence, whose KV goes to, and whose past lies in, these blocks. */
 export interface Chunk {
@@ -82,9 +82,9 @@ export class Executor {
   }
 
   /** Decodes chunks for the logits they want, or for something of all rows. Returns the first row of each. */
-  private compute(chunks: readonly Chunk[], outputs: RowReader['kind'] | 'last-logits'): number[] {
+  private compute(chunks: readonly Chunk[], outputs: StepOutputs): number[] {
     const { context } = this.options;
-    const firstRows = this.whole.begin(chunks, outputs === 'logits');
+    const firstRows = this.whole.begin(chunks, outputs);
     if (outputs === 'states') context.embed(this.whole.rows);
     else context.decode(this.whole.rows);
     this.whole.clear();
@@ -109,7 +109,7 @@ export class Executor {
       const parts = shares[i];
       const firstRows = lane.begin(
         parts.map(({ chunk }) => chunk),
-        false,
+        'last-logits',
       );
       // Of a chunk in several lanes, the last one has its end.
       for (const [k, { index, chunk }] of parts.entries()) {

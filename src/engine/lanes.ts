@@ -106,7 +106,7 @@ export interface LaneLimits {
 
 /** What things cost compared to a row: an output, and a position that a row sees, in a chunk and alone. */
 const OUTPUT_COST = 0.3;
-const CHUNK_POSITION_COST = 0.0003;
+const CHUNK_POSITION_COST = 0.00025;
 const LONE_POSITION_COST = 0.001;
 
 /** A lane may have so much more to do than the mean: lanes gain little more than that. */

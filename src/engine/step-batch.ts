@@ -1,6 +1,7 @@
 import { PAGE_TOKENS, type StepAttention } from '../attention/index.js';
 import { LlamaBatch, type LlamaContext } from '../llama/index.js';
 import type { Chunk } from './executor.js';
+import type { RowReader } from './row-batches.js';
 import { fillTiles, padTo } from './row-padding.js';
 
 export interface StepBatchOptions {
@@ -15,6 +16,9 @@ export interface StepBatchOptions {
   /** Whether to fill tiles of rows where that is faster; see row-padding.ts. */
   fillsTiles?: boolean;
 }
+
+/** What is wanted of a step: logits where chunks want them, or logits or hidden states of all rows. */
+export type StepOutputs = 'last-logits' | RowReader['kind'];
 
 /** Most rows that padding can add. */
 export const MAX_ROW_PADDING = 8;
@@ -40,10 +44,12 @@ export class StepBatch {
   }
 
   /** Fills in these chunks and announces them to the kernel. Returns the first row of each. */
-  begin(chunks: readonly Chunk[], everyLogits: boolean): number[] {
-    const { firstRows, tableEnd } = this.fill(chunks, everyLogits);
+  begin(chunks: readonly Chunk[], outputs: StepOutputs): number[] {
+    const { attention } = this.options;
+    const { firstRows, tableEnd } = this.fill(chunks, outputs === 'logits');
     const tables = this.tables.subarray(0, tableEnd);
-    this.options.attention.beginStep(this.rows.length, this.rows.positions, this.slots, this.tableOffsets, tables);
+    attention.beginStep(this.rows.length, this.rows.positions, this.slots, this.tableOffsets, tables);
+    if (outputs !== 'states') attention.expectOutputs(this.rows.wantsLogits);
     return firstRows;
   }
 
