@@ -206,8 +206,8 @@ static bool writes_below(const struct quire_attention *lane, int32_t page, int32
 }
 
 /*
- * The lanes that write what a sequence's rows of this lane read, up to the one at `position`. Of a prompt in several lanes, the
- * first ones write to the last one's pages, but in the page where they meet each reads only what the ones before it write.
+ * The lanes that write what a sequence's rows of this lane see, up to the one at `position`. Where two parts of a prompt meet
+ * in a page, the first one's rows see nothing of what the second writes there: they load it, in whatever state, and leave it out.
  */
 static uint64_t lanes_read(const struct quire_lanes *lanes, int32_t lane, const int32_t *table, int32_t position) {
     const int32_t last = position / PAGE_TOKENS;

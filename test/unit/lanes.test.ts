@@ -44,6 +44,15 @@ describe('lanes', () => {
     expect(Math.abs(rowsOf(shares[0]!) - rowsOf(shares[1]!))).toBeLessThan(16);
   });
 
+  it('share a prompt out by what its rows see: those at its end see more', () => {
+    for (const start of [0, 512, 4_000]) {
+      const [first, second] = shareOut([chunk(start, 512, 0)], LIMITS)!;
+      expect(rowsOf(first!)).toBeGreaterThan(rowsOf(second!));
+      expect(rowsOf(first!)).toBeLessThan(280);
+      expect(rowsOf(first!) + rowsOf(second!)).toBe(512);
+    }
+  });
+
   it('are not used for few rows, nor when they have no room, nor when one would wait for another', () => {
     expect(shareOut(decodes(31), LIMITS)).toBeUndefined();
     expect(shareOut(decodes(64), { ...LIMITS, sequences: 20 })).toBeUndefined();
