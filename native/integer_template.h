@@ -211,81 +211,87 @@ TARGET static float round_to_shorts(const float *source, int16_t *target, int co
     return unit;
 }
 
-/* As fold_rows; the weights go on as integers. */
-FORCE_INLINE void fold_short_rows(const float *scores, const float *value_units, int begin, int end, const bool whole,
-                                  struct softmax_state *states, float *sums, int head_size, int16_t *target,
-                                  float *units, const int rows) {
-    vec bases[FOLD_ROWS], totals[FOLD_ROWS][PANEL_VECS], in_lanes[FOLD_ROWS][PANEL_VECS];
-    vec products[FOLD_ROWS][BLOCK_VECS];
-    raise_bases(scores, begin, end, whole, states, sums, head_size, bases, rows);
+/* Rows that fold_shorts takes through its three loops: what they hold stays in the first-level cache. */
+enum { FOLD_STRIP = 32 };
+
+/* Turns a row's scores into weights times the units of their values, whose sums in each lane are handed out. */
+FORCE_INLINE void weigh_row(float *scores, const float *value_units, int begin, int end, const bool whole,
+                            struct softmax_state *state, vec *in_lanes) {
+    const vec base = vec_splat(state->base);
+    vec totals[PANEL_VECS];
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-        for (int v = 0; v < PANEL_VECS; v++) {
-            totals[r][v] = vec_load(states[r].totals + v * LANES);
-            in_lanes[r][v] = vec_splat(0);
-        }
-    }
+    for (int v = 0; v < PANEL_VECS; v++) totals[v] = vec_load(state->totals + v * LANES);
 #pragma GCC unroll 16
     for (int v = 0; v < BLOCK_VECS; v++) {
-        const int first = begin - v * LANES, last = end - v * LANES;
         vec unit = vec_load(value_units + v * LANES);
-        /* The unit of a token that is not seen may be anything. */
-        if (!whole) unit = vec_between(unit, first, last, vec_splat(0));
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; r++) {
-            const vec score = vec_load(scores + r * BLOCK_TOKENS + v * LANES);
-            vec weight = vec_exp2_for(vec_subtract(score, bases[r]), true);
-            if (!whole) weight = vec_between(weight, first, last, vec_splat(0));
-            totals[r][v % PANEL_VECS] = vec_add(totals[r][v % PANEL_VECS], weight);
-            products[r][v] = vec_multiply(weight, unit);
-            in_lanes[r][v % PANEL_VECS] = vec_add(in_lanes[r][v % PANEL_VECS], products[r][v]);
+        vec weight = vec_exp2_for(vec_subtract(vec_load(scores + v * LANES), base), true);
+        if (!whole) {
+            /* The unit of a token that is not seen may be anything. */
+            unit = vec_between(unit, begin - v * LANES, end - v * LANES, vec_splat(0));
+            weight = vec_between(weight, begin - v * LANES, end - v * LANES, vec_splat(0));
         }
-    }
-    vec top[FOLD_ROWS];
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) {
-        top[r] = in_lanes[r][0];
-#pragma GCC unroll 4
-        for (int v = 1; v < PANEL_VECS; v++) top[r] = vec_max(top[r], in_lanes[r][v]);
-#pragma GCC unroll 4
-        for (int v = 0; v < PANEL_VECS; v++) vec_store(states[r].totals + v * LANES, totals[r][v]);
-    }
-    float highest[FOLD_ROWS], inverse[FOLD_ROWS];
-    highest_lanes(top, highest, rows);
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) {
-        units[r] = highest[r] * (1 / LANE_WEIGHT);
-        inverse[r] = LANE_WEIGHT / (highest[r] > 1e-30f ? highest[r] : INFINITY);
+        totals[v % PANEL_VECS] = vec_add(totals[v % PANEL_VECS], weight);
+        const vec product = vec_multiply(weight, unit);
+        vec_store(scores + v * LANES, product);
+        in_lanes[v % PANEL_VECS] = v < PANEL_VECS ? product : vec_add(in_lanes[v % PANEL_VECS], product);
     }
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) {
+    for (int v = 0; v < PANEL_VECS; v++) vec_store(state->totals + v * LANES, totals[v]);
+}
+
+/* Rounds what weigh_row has left of a row. */
+FORCE_INLINE void round_row(const float *products, float inverse, int16_t *target) {
+    const vec by = vec_splat(inverse);
 #pragma GCC unroll 16
-        for (int v = 0; v < BLOCK_VECS; v++) {
-            vec_store_shorts(target + r * BLOCK_TOKENS + v * LANES, vec_multiply(products[r][v], vec_splat(inverse[r])));
-        }
+    for (int v = 0; v < BLOCK_VECS; v++) {
+        vec_store_shorts(target + v * LANES, vec_multiply(vec_load(products + v * LANES), by));
     }
 }
 
-TARGET static void fold_shorts(const float *scores, const float *value_units, int rows, int begin, int end,
+/* In loops whose turns do not wait for each other. */
+FORCE_INLINE void fold_short_strip(float *scores, const float *value_units, int rows, int begin, int end,
+                                   const bool whole, struct softmax_state *states, float *sums, int head_size,
+                                   int16_t *weights, float *units) {
+    vec tops[FOLD_STRIP]; /* the greatest of those sums */
+    float inverse[FOLD_STRIP];
+    int r = 0;
+    for (; r + FOLD_ROWS <= rows; r += FOLD_ROWS) {
+        raise_bases(scores + r * BLOCK_TOKENS, begin, end, whole, states + r, sums + (size_t)r * head_size, head_size,
+                    FOLD_ROWS);
+    }
+    for (; r < rows; r++) {
+        raise_bases(scores + r * BLOCK_TOKENS, begin, end, whole, states + r, sums + (size_t)r * head_size, head_size,
+                    1);
+    }
+    for (r = 0; r < rows; r++) {
+        vec in_lanes[PANEL_VECS];
+        weigh_row(scores + r * BLOCK_TOKENS, value_units, begin, end, whole, states + r, in_lanes);
+        tops[r] = in_lanes[0];
+#pragma GCC unroll 4
+        for (int v = 1; v < PANEL_VECS; v++) tops[r] = vec_max(tops[r], in_lanes[v]);
+    }
+    for (r = 0; r + FOLD_ROWS <= rows; r += FOLD_ROWS) highest_lanes(tops + r, units + r, FOLD_ROWS);
+    for (; r < rows; r++) units[r] = highest_lane(tops[r]);
+    for (r = 0; r < rows; r++) {
+        const float highest = units[r];
+        units[r] = highest * (1 / LANE_WEIGHT);
+        inverse[r] = LANE_WEIGHT / (highest > 1e-30f ? highest : INFINITY);
+    }
+    for (r = 0; r < rows; r++) round_row(scores + r * BLOCK_TOKENS, inverse[r], weights + r * BLOCK_TOKENS);
+}
+
+TARGET static void fold_shorts(float *scores, const float *value_units, int rows, int begin, int end,
                                struct softmax_state *states, float *sums, int head_size, int16_t *weights,
                                float *units) {
-    const bool whole = begin == 0 && end == BLOCK_TOKENS;
     for (int r = 0, count; r < rows; r += count) {
-        count = rows - r < FOLD_ROWS ? rows - r : FOLD_ROWS;
-        const float *from = scores + r * BLOCK_TOKENS;
-        float *sums_at = sums + (size_t)r * head_size;
+        count = rows - r < FOLD_STRIP ? rows - r : FOLD_STRIP;
+        float *from = scores + r * BLOCK_TOKENS, *sums_at = sums + (size_t)r * head_size;
         int16_t *to = weights + r * BLOCK_TOKENS;
         struct softmax_state *state = states + r;
-        if (whole && count == FOLD_ROWS) {
-            fold_short_rows(from, value_units, begin, end, true, state, sums_at, head_size, to, units + r, FOLD_ROWS);
-            continue;
-        }
-        switch (count) {
-        case 1: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, 1); break;
-        case 2: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, UP_TO_2); break;
-        case 3: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, UP_TO_3); break;
-        default: fold_short_rows(from, value_units, begin, end, false, state, sums_at, head_size, to, units + r, FOLD_ROWS); break;
+        if (begin == 0 && end == BLOCK_TOKENS) {
+            fold_short_strip(from, value_units, count, begin, end, true, state, sums_at, head_size, to, units + r);
+        } else {
+            fold_short_strip(from, value_units, count, begin, end, false, state, sums_at, head_size, to, units + r);
         }
     }
 }

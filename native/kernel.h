@@ -118,9 +118,9 @@ struct kernel {
 
     /*
      * One block, as fold does it, but the weights [rows][64] are times the units of their values [64], as integers and a
-     * unit for each row; the scores stay. Of the value units, only those in [begin, end) are looked at.
+     * unit for each row; what becomes of the scores is not said. Of the value units, only those in [begin, end) are looked at.
      */
-    void (*fold_shorts)(const float *scores, const float *value_units, int rows, int begin, int end,
+    void (*fold_shorts)(float *scores, const float *value_units, int rows, int begin, int end,
                         struct softmax_state *states, float *sums, int head_size, int16_t *weights, float *units);
 
     /*

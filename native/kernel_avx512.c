@@ -31,6 +31,7 @@ INLINE vec vec_divide(vec a, vec b) { return _mm512_div_ps(a, b); }
 INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 INLINE vec vec_multiply_add(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec vec_fraction(vec x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+#define UNDERFLOWS
 INLINE vec vec_times_power_of_two(vec x, vec n) { return _mm512_scalef_ps(x, n); }
 INLINE float highest_lane(vec x) { return _mm512_reduce_max_ps(x); }
 

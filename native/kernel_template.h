@@ -10,14 +10,15 @@
  *   vec_load, vec_store, vec_splat, vec_add, vec_subtract, vec_multiply, vec_divide, vec_max
  *   vec_load_halves(p), vec_store_halves(p, x), vec_load_bytes(p)   from and to uint16_t; from int8_t
  *   vec_multiply_add(a, b, c)      a * b + c, always fused or never
- *   vec_fraction(x)                x - floor(x) for x in [-126, 0]
- *   vec_times_power_of_two(x, n)   x * 2^floor(n) for n in [-126, 0]
+ *   vec_fraction(x)                x - floor(x) for x in [-126, BASE_SLACK]
+ *   vec_times_power_of_two(x, n)   x * 2^floor(n) for n in [-126, BASE_SLACK]
  *   vec_copy_sign(x, y)            |x| with the sign of y
  *   vec_if_less(a, b, x, y)        x in lanes where a < b, y in the rest
  *   vec_lane_numbers()             0, 1, 2 ...
  *   vec_between(x, begin, end, other)   x in lanes begin to end - 1, `other` in the rest; any begin and end
  *   highest_lane(x)                the greatest of all lanes
- *   highest_of_four(x, highest)    the same of four vecs, into an array; optional, named by HIGHEST_OF_FOUR
+ *   HIGHEST_OF_FOUR                there is highest_of_four(x, highest) too, for four vecs at once; optional
+ *   UNDERFLOWS                     vec_times_power_of_two takes any n, and makes floats underflow; optional
  *
  *   int_vec, pairs, pair           LANES sums; LANES pairs of 16-bit integers; one such pair for all lanes
  *   int_vec_zero(), pairs_load(p), pair_load(p)    from int16_t
@@ -330,12 +331,18 @@ TARGET static void narrow(const float *source, uint16_t *target, int count) {
 }
 
 /*
- * 2^x for x <= 0, with 2^0 = 1, as 2^floor(x) * 2^f. The polynomials for 2^f in [0, 1) are the minimax ones of degree 5
- * with constant term 1 (relative error 8.3e-8), and of degree 4 (2.9e-6) for weights that will be `rounded` to 14 bits. Below
- * -126, where floats end, the result stays 2^-126, which no sum of weights, of which one is 1, can feel.
+ * 2^x for x <= BASE_SLACK, with 2^0 = 1, as 2^floor(x) * 2^f. The polynomials for 2^f in [0, 1) are the minimax ones with
+ * constant term 1: of degree 5 (relative error 8.3e-8), and of degree 4 (2.9e-6) for weights that will be `rounded` to 14
+ * bits. Below -126, where floats end, the result stays 2^-126, which no sum of weights, of which one is 1, can feel; or it
+ * underflows, if it will be rounded to 0 anyway.
  */
 FORCE_INLINE vec vec_exp2_for(vec x, const bool rounded) {
-    const vec t = vec_max(x, vec_splat(-126.0f));
+#ifdef UNDERFLOWS
+    const bool underflows = true;
+#else
+    const bool underflows = false;
+#endif
+    const vec t = rounded && underflows ? x : vec_max(x, vec_splat(-126.0f));
     const vec f = vec_fraction(t);
     vec p = vec_splat(rounded ? 1.342668429e-2f : 1.867130050e-3f);
     if (!rounded) p = vec_multiply_add(p, f, vec_splat(9.017030708e-3f));
@@ -401,11 +408,11 @@ FORCE_INLINE void highest_lanes(const vec *x, float *highest, const int rows) {
 }
 
 /*
- * Takes this block's scores into account in the bases of `rows` queries, and hands these out. The queries are as many as have
- * steps that the processor can take side by side: each one's by itself waits for itself.
+ * Takes this block's scores into account in the bases of `rows` queries, as many as have steps that the processor can
+ * take side by side: each one's by itself waits for itself.
  */
 FORCE_INLINE void raise_bases(const float *scores, int begin, int end, const bool whole, struct softmax_state *states,
-                              float *sums, int head_size, vec *bases, const int rows) {
+                              float *sums, int head_size, const int rows) {
     const vec unseen = vec_splat(-INFINITY);
     vec top[FOLD_ROWS];
     float highest[FOLD_ROWS];
@@ -416,7 +423,7 @@ FORCE_INLINE void raise_bases(const float *scores, int begin, int end, const boo
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
             const vec x = vec_load(scores + r * BLOCK_TOKENS + v * LANES);
-            top[r] = v == 0 && whole ? x : vec_max(top[r], whole ? x : vec_between(x, begin - v * LANES, end - v * LANES, unseen));
+            top[r] = vec_max(top[r], whole ? x : vec_between(x, begin - v * LANES, end - v * LANES, unseen));
         }
     }
     highest_lanes(top, highest, rows);
@@ -432,16 +439,15 @@ FORCE_INLINE void raise_bases(const float *scores, int begin, int end, const boo
             states[r].base = highest[r];
         }
     }
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) bases[r] = vec_splat(states[r].base);
 }
 
 FORCE_INLINE void fold_rows(float *scores, int begin, int end, const bool whole, struct softmax_state *states,
                             float *sums, int head_size, const int rows) {
     vec bases[FOLD_ROWS], totals[FOLD_ROWS][PANEL_VECS];
-    raise_bases(scores, begin, end, whole, states, sums, head_size, bases, rows);
+    raise_bases(scores, begin, end, whole, states, sums, head_size, rows);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
+        bases[r] = vec_splat(states[r].base);
 #pragma GCC unroll 4
         for (int v = 0; v < PANEL_VECS; v++) totals[r][v] = vec_load(states[r].totals + v * LANES);
     }
