@@ -77,8 +77,9 @@ export abstract class StepAttention {
   }
 
   /**
-   * After {@link beginStep}: which of its rows have an output, 1 or 0 for each; otherwise all have. What attention would add to
-   * the other ones in the last layer, nobody reads, and it is not computed.
+   * After {@link beginStep}: which of its rows have an output; otherwise all have. What attention would add to the other ones
+   * in the last layer, nobody reads, and it is not computed.
+   * @param outputs 1 or 0 for each row; entries behind the step's rows are not looked at
    */
   expectOutputs(outputs: Int8Array): void {
     this.library.expectOutputs(this.open(), outputs);
@@ -203,7 +204,7 @@ export class PagedAttention extends StepAttention {
 
 /**
  * Several contexts that compute one step side by side, each a part of its rows on threads of its own, over the same pages. So
- * threads wait for each other once a layer, and not after every node of a graph; native/README.md says more.
+ * threads wait for each other at most once a layer, and not after every node of a graph; native/README.md says more.
  */
 export class AttentionLanes {
   /** One for each context, which is made with it. */
