@@ -13,6 +13,7 @@ const PLACEHOLDERS: Record<string, string> = {
   kvCacheMemory: '<size>',
   kvCacheDtype: '<type>',
   kvBackend: '<backend>',
+  loadMode: '<mode>',
   targetItl: '<ms>',
   policy: '<policy>',
   batchWindow: '<ms>',

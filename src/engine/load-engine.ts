@@ -5,6 +5,7 @@ import { LlamaError, type LlamaModel, loadLlama } from '../llama/index.js';
 import { openCells } from './cells-backend.js';
 import { Engine } from './engine.js';
 import { type Disposable, isGpu, KVBackendError, type KVBackendParts, type OpenKVBackend } from './kv-backend.js';
+import { loadModeFor } from './load-mode.js';
 import { openSelection } from './open-selection.js';
 import { UnsupportedModelError } from './page-support.js';
 import { openPages } from './pages-backend.js';
@@ -62,7 +63,10 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
   const owned: Disposable[] = [];
   const dispose = (): void => disposeDownTo(owned, 0);
   try {
-    const model = llama.loadModel(config.modelPath, { onProgress: (fraction) => hooks.onProgress('load', fraction) });
+    const model = llama.loadModel(config.modelPath, {
+      loadMode: loadModeFor(config, process.availableMemory()),
+      onProgress: (fraction) => hooks.onProgress('load', fraction),
+    });
     owned.push(model);
     checkServable(model);
     let engine: Engine | undefined;

@@ -233,6 +233,8 @@ export interface EngineConfig {
   kvBackend: 'auto' | KVBackend;
   /** How keys and values are stored; `auto` is i16 in pages and f16 in cells. */
   kvCacheDtype: 'auto' | 'f16' | 'i16' | 'q8_0';
+  /** `none` reads weights into memory, `mmap` maps the file; `auto` reads them where that is of use and they are not large. */
+  loadMode: 'auto' | 'none' | 'mmap';
   /** Longest that a step may take, in ms, when prompts share it with running answers; 0: no limit. */
   targetItlMs: number;
   enablePrefixCaching: boolean;

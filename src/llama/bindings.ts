@@ -24,6 +24,8 @@ export type Pointer = bigint;
 export interface ModelParams {
   devices: Pointer | null;
   n_gpu_layers: number;
+  /** `enum llama_load_mode`. */
+  load_mode: number;
   progress_callback: Pointer | null;
   vocab_only: boolean;
 }

@@ -9,11 +9,18 @@ import { type LlamaVocab, openVocab } from './vocab.js';
 export interface LoadModelOptions {
   /** Load the vocabulary and metadata alone: milliseconds, no weights. Sizes of the network are then 0. */
   vocabOnly?: boolean;
+  /** Where weights are: in the file's mapping, or read into memory; default `auto`, a mapping where devices allow. */
+  loadMode?: LoadMode;
   /** Layers that the GPU computes; default all on a GPU device, none on the CPU. */
   gpuLayers?: number;
   /** Called on each whole percent, with a fraction from 0 to 1. An exception from it cancels the load. */
   onProgress?: (fraction: number) => void;
 }
+
+export type LoadMode = 'auto' | 'none' | 'mmap';
+
+/** `enum llama_load_mode`. */
+const LOAD_MODES: Record<LoadMode, number> = { auto: -1, none: 0, mmap: 1 };
 
 export type RopeType = 'none' | 'norm' | 'neox' | 'mrope' | 'imrope' | 'vision';
 
@@ -87,6 +94,7 @@ export function openModel({ bindings, log, gpu }: ModelOwner, path: string, opti
       ...bindings.llama_model_default_params(),
       devices: offloaded ? null : koffi.address(noDevices),
       n_gpu_layers: gpuLayers,
+      load_mode: LOAD_MODES[options.loadMode ?? 'auto'],
       progress_callback: progress,
       vocab_only: vocabOnly,
     }),

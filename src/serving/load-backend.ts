@@ -89,6 +89,7 @@ function engineConfig(options: ServingOptions, modelPath: string): EngineConfig 
     kvCacheBytes: options.kvCacheMemory,
     kvCacheDtype: options.kvCacheDtype,
     kvBackend: options.kvBackend,
+    loadMode: options.loadMode,
     targetItlMs: options.targetItl,
     policy: options.policy,
     batchWindowMs: options.batchWindow,

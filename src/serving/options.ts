@@ -66,6 +66,10 @@ export const servingOptions = z
       .enum(['auto', 'pages', 'cells'], { error: 'one of auto, pages, cells' })
       .default('auto')
       .describe("Where the KV cache lives: in pages, or in llama.cpp's own cells (auto: pages where they can)"),
+    loadMode: z
+      .enum(['auto', 'none', 'mmap'], { error: 'one of auto, none, mmap' })
+      .default('auto')
+      .describe('How weights are loaded: read into memory or memory-mapped (auto: read, unless they are large)'),
     targetItl: wholeNumber(0, 60_000)
       .default(225)
       .describe('Longest a step may take when prompts share it with running answers, in ms (0: no limit)'),

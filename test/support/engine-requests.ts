@@ -45,6 +45,7 @@ export function engineConfig(overrides: Partial<EngineConfig> = {}): EngineConfi
     blockSize: 16,
     kvCacheBytes: 0,
     kvBackend: 'auto',
+    loadMode: 'auto',
     kvCacheDtype: 'auto',
     targetItlMs: 0,
     policy: 'continuous',

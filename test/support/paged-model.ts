@@ -2,7 +2,7 @@ import { buildKernel, PAGE_TOKENS, PagedAttention, type PageShape, type PageType
 import { Executor } from '../../src/engine/executor.js';
 import { pageShapeFor } from '../../src/engine/page-support.js';
 import { computeAlone } from '../../src/engine/self-test.js';
-import { type KVType, type LlamaModel, loadLlama } from '../../src/llama/index.js';
+import { type KVType, type LlamaModel, type LoadMode, loadLlama } from '../../src/llama/index.js';
 
 /** A model that can compute prompts through pages and through llama.cpp's own attention. */
 export interface PagedModel {
@@ -20,6 +20,7 @@ export interface PagedModelOptions {
   mostTokens: number;
   /** How pages store keys and values. */
   type?: PageType;
+  loadMode?: LoadMode;
 }
 
 /** A prime, so that any step through them meets all. */
@@ -27,9 +28,9 @@ const PAGES = 1021;
 const ROW_PADDING = 4;
 
 export async function openPagedModel(path: string, options: PagedModelOptions): Promise<PagedModel> {
-  const { mostTokens, type = 'i16' } = options;
+  const { mostTokens, type = 'i16', loadMode } = options;
   const llama = loadLlama({ device: 'cpu' });
-  const model = llama.loadModel(path);
+  const model = llama.loadModel(path, { loadMode });
   const libraries = { kernel: (await buildKernel()).path, ggmlBaseLibrary: llama.ggmlBaseLibrary };
   const shape = pageShapeFor(model, type, libraries);
   const attention = new PagedAttention({ shape, pages: PAGES + 1, threads: 1, ...libraries });

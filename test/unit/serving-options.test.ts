@@ -24,6 +24,7 @@ describe('serving options', () => {
       kvCacheMemory: 0,
       kvCacheDtype: 'auto',
       kvBackend: 'auto',
+      loadMode: 'auto',
       targetItl: 225,
       policy: 'continuous',
       batchWindow: 100,
