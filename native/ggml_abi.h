@@ -12,8 +12,6 @@ enum { GGML_TYPE_F32 = 0 };
 
 enum { GGML_OP_NONE = 0 }; /* a node that is there and computes nothing */
 
-enum { GGML_MAX_SRC = 10 };
-
 struct ggml_tensor {
     int32_t type;
     void *buffer;
@@ -22,7 +20,7 @@ struct ggml_tensor {
     int32_t op;
     int32_t op_params[16];
     int32_t flags;
-    struct ggml_tensor *src[GGML_MAX_SRC];
+    struct ggml_tensor *src[10];
     struct ggml_tensor *view_src;
     size_t view_offs;
     void *data;

@@ -1,25 +1,14 @@
 /* A look at what a model's graph asks of attention, before there are pages for it. */
 #include "graph_names.h"
-#include "huge_pages.h"
 #include "quire_attention.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the weights of one of ggml's buffers are that graphs have been seen to use. */
-struct weights {
-    const void *buffer;
-    char *begin, *end;
-};
-
-/* ggml has one for weights as they are in the file, and one for each way of repacking them. */
-enum { MOST_BUFFERS = 8 };
-
 struct quire_survey {
     struct quire_op_codes codes;
     bool long_rope;
-    struct weights weights[MOST_BUFFERS];
     int32_t layers;
     struct quire_layer_facts facts[];
 };
@@ -67,23 +56,9 @@ static void look_at_attention(struct quire_survey *survey, const struct ggml_ten
     };
 }
 
-static void look_at_weights(struct quire_survey *survey, const struct ggml_tensor *source) {
-    if (source->op != GGML_OP_NONE || source->data == NULL || source->view_src != NULL) return;
-    if (strstr(source->name, ".weight") == NULL) return;
-    char *begin = source->data, *end = begin + source->nb[3] * (size_t)source->ne[3];
-    for (struct weights *weights = survey->weights; weights < survey->weights + MOST_BUFFERS; weights++) {
-        if (weights->buffer == NULL) *weights = (struct weights){source->buffer, begin, end};
-        if (weights->buffer != source->buffer) continue;
-        if (begin < weights->begin) weights->begin = begin;
-        if (end > weights->end) weights->end = end;
-        return;
-    }
-}
-
 static bool look(struct ggml_tensor *node, bool ask, void *user_data) {
     struct quire_survey *survey = user_data;
     if (!ask) return true;
-    for (int i = 0; i < GGML_MAX_SRC && node->src[i] != NULL; i++) look_at_weights(survey, node->src[i]);
     if (node->op == survey->codes.flash_attention) look_at_attention(survey, node);
     /* Of the nodes with a third source, only rotations have a weight of this name there. */
     const struct ggml_tensor *third = node->src[2];
@@ -105,19 +80,5 @@ void quire_survey_layer(const struct quire_survey *survey, int32_t layer, struct
 }
 
 int32_t quire_survey_long_rope(const struct quire_survey *survey) { return survey->long_rope; }
-
-size_t quire_survey_back_weights(const struct quire_survey *survey) {
-    size_t bytes = 0;
-    for (int i = 0; i < MOST_BUFFERS && survey->weights[i].buffer != NULL; i++) {
-        const struct weights *weights = &survey->weights[i];
-        char *extent = weights->begin + (HUGE_PAGE_BYTES - (uintptr_t)weights->begin % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
-        /* Where the first cannot be had, none can: it is a file's mapping. Later, the system may have been short of one. */
-        for (const char *first = extent; weights->end - extent >= HUGE_PAGE_BYTES; extent += HUGE_PAGE_BYTES) {
-            if (huge_page_back(extent)) bytes += HUGE_PAGE_BYTES;
-            else if (extent == first) break;
-        }
-    }
-    return bytes;
-}
 
 void quire_survey_close(struct quire_survey *survey) { free(survey); }

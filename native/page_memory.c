@@ -5,7 +5,6 @@
 #include "page_memory.h"
 
 #include "aligned_memory.h"
-#include "huge_pages.h"
 #include "shared_memory.h"
 
 #include <math.h>
@@ -103,7 +102,7 @@ static void back_extents(struct page_memory *memory, int layer, int page) {
     const size_t last = (first + layer_bytes(memory) - 1) / HUGE_PAGE_BYTES;
     for (size_t extent = first / HUGE_PAGE_BYTES; extent <= last; extent++) {
         if (atomic_load_explicit(&memory->backed_extents[extent], memory_order_relaxed)) continue;
-        (void)huge_page_back(memory->memory + extent * HUGE_PAGE_BYTES);
+        shared_memory_back(memory->memory + extent * HUGE_PAGE_BYTES);
         atomic_store_explicit(&memory->backed_extents[extent], 1, memory_order_relaxed);
     }
 }

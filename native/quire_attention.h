@@ -223,12 +223,6 @@ QUIRE_EXPORT void quire_survey_layer(const struct quire_survey *survey, int32_t 
 /* Whether the graph rotates by one of two sets of factors, for short and for long contexts (LongRoPE). */
 QUIRE_EXPORT int32_t quire_survey_long_rope(const struct quire_survey *survey);
 
-/*
- * Puts the weights that the graphs use into huge pages, where they are in memory of the process's own: a file's mapping has
- * none. Returns the bytes that are in such now; 0 where the system cannot. Takes about a second for 4 GB.
- */
-QUIRE_EXPORT size_t quire_survey_back_weights(const struct quire_survey *survey);
-
 QUIRE_EXPORT void quire_survey_close(struct quire_survey *survey);
 
 #endif

@@ -3,8 +3,6 @@
 
 #include "shared_memory.h"
 
-#include "huge_pages.h"
-
 #include <stdint.h>
 
 #ifdef __linux__
@@ -13,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of Linux 6.3; the C library's headers may be older than the kernel. */
+/* Of Linux 6.1 and 6.3; the C library's headers may be older than the kernel. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8U
 #endif
@@ -29,6 +30,12 @@ int shared_memory_create(size_t bytes) {
 
 void shared_memory_discard(int descriptor) {
     if (descriptor >= 0) close(descriptor);
+}
+
+static bool back(char *memory) {
+    /* A range of which nothing has been taken yet is none that could be collapsed. */
+    (void)*(volatile char *)memory;
+    return madvise(memory, HUGE_PAGE_BYTES, MADV_COLLAPSE) == 0;
 }
 
 char *shared_memory_map(int descriptor, size_t bytes) {
@@ -51,12 +58,14 @@ char *shared_memory_map(int descriptor, size_t bytes) {
         return NULL;
     }
     (void)madvise(memory, whole, MADV_HUGEPAGE);
-    if (bytes >= HUGE_PAGE_BYTES && huge_page_back(memory)) return memory;
+    if (bytes >= HUGE_PAGE_BYTES && back(memory)) return memory;
     shared_memory_unmap(memory, bytes);
     return NULL;
 }
 
 void shared_memory_unmap(char *memory, size_t bytes) { munmap(memory, bytes); }
+
+void shared_memory_back(char *memory) { (void)back(memory); }
 
 #else
 
@@ -77,5 +86,7 @@ void shared_memory_unmap(char *memory, size_t bytes) {
     (void)memory;
     (void)bytes;
 }
+
+void shared_memory_back(char *memory) { (void)memory; }
 
 #endif

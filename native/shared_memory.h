@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+enum { HUGE_PAGE_BYTES = 1 << 21 };
+
 /* A new one of so many bytes, all zeros and taken only as they are written. Returns its descriptor, or -1. */
 int shared_memory_create(size_t bytes);
 
@@ -20,5 +22,11 @@ void shared_memory_discard(int descriptor);
 char *shared_memory_map(int descriptor, size_t bytes);
 
 void shared_memory_unmap(char *memory, size_t bytes);
+
+/*
+ * Puts the HUGE_PAGE_BYTES from `memory` on, a multiple of that, into one huge page, with what they hold. As systems are
+ * set up, this has to be asked for: writing alone brings small pages. If it fails, those serve.
+ */
+void shared_memory_back(char *memory);
 
 #endif

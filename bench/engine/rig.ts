@@ -23,8 +23,7 @@ export interface Rig {
 export async function openRig(modelPath: string, threads: number): Promise<Rig> {
   const kernel = await buildKernel();
   const llama = loadLlama({ device: 'cpu' });
-  // As the engine does where weights are not large.
-  const model = llama.loadModel(modelPath, { loadMode: 'none' });
+  const model = llama.loadModel(modelPath);
   const threadPool = llama.createThreadPool(threads, { polling: 0 });
   const libraries = { kernel: kernel.path, ggmlBaseLibrary: llama.ggmlBaseLibrary };
   const pageShape = pageShapeFor(model, 'i16', libraries);

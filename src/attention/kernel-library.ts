@@ -195,9 +195,6 @@ function bind(path: string) {
     surveyLongRope: library.func('int32_t quire_survey_long_rope(void *survey)') as KoffiFunc<
       (survey: Pointer) => number
     >,
-    surveyBackWeights: library.func('size_t quire_survey_back_weights(void *survey)') as KoffiFunc<
-      (survey: Pointer) => number
-    >,
     surveyClose: library.func('void quire_survey_close(void *survey)') as KoffiFunc<(survey: Pointer) => void>,
   };
 }

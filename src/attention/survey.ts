@@ -34,11 +34,6 @@ export interface AttentionSurvey {
   layers(): LayerFacts[];
   /** Whether positions are rotated by factors that llama.cpp picks by the length of its context. */
   longRope(): boolean;
-  /**
-   * Puts the weights that the graphs use into huge pages, where they are not in a file's mapping and the system can.
-   * @returns how many bytes are in such now
-   */
-  backWeights(): number;
   /** Frees it. The context must be freed before, and nothing else be called afterwards. */
   dispose(): void;
 }
@@ -68,7 +63,6 @@ export function openSurvey({ layers, kernel, ggmlBaseLibrary }: SurveyOptions): 
     begin: () => library.surveyBegin(survey),
     layers: () => Array.from({ length: layers }, (_, layer) => layerFacts(layer)),
     longRope: () => library.surveyLongRope(survey) !== 0,
-    backWeights: () => Number(library.surveyBackWeights(survey)),
     dispose: () => library.surveyClose(survey),
   };
 }

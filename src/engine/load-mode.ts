@@ -10,9 +10,9 @@ const MEMORY_SHARE = 0.25;
 const PART = /-\d{5}-of-\d{5}\.gguf$/;
 
 /**
- * How to load weights. Read into memory, they can have huge pages, which a file's mapping has not: a step of few rows, which
- * does little else than read weights, then takes less time. A mapping takes no memory of its own, and is shared with whoever
- * else has mapped the file.
+ * How to load weights. Read into memory, they get huge pages (`engineEnvironment` asks for them), which a file's mapping has
+ * not: a step of few rows, which does little else than read weights, then takes less time. A mapping takes no memory of its
+ * own, and is shared with whoever else has mapped the file.
  * @param availableMemory bytes
  */
 export function loadModeFor(

@@ -22,7 +22,7 @@ export interface ModelSurveyOptions {
 
 /**
  * Has llama.cpp compute five tokens of a model in a context of 256 cells, and looks on. Costs as much as two steps of
- * decoding. The weights that it saw are put into huge pages (see {@link loadModeFor}).
+ * decoding.
  *
  * @throws AttentionError when the kernel does not fit the loaded llama.cpp
  * @throws LlamaError when llama.cpp cannot compute the model
@@ -37,7 +37,6 @@ export function surveyModel(model: LlamaModel, options: ModelSurveyOptions): Mod
     context = model.createContext({ ...sizes, evalCallback, evalCallbackData });
     probe(context, survey, model.slidingWindow || REACH_WITHOUT_WINDOW);
     const layers = survey.layers().map((facts) => ({ ...facts, view: viewOf(facts, model.slidingWindow > 0) }));
-    survey.backWeights();
     return { layers, longRope: survey.longRope() };
   } finally {
     context?.dispose();

@@ -2,7 +2,7 @@ const HUGE_PAGES = 'glibc.malloc.hugetlb';
 
 /**
  * The environment of an engine process: glibc is asked to put large allocations, the weights, into huge pages, which makes
- * decoding a single sequence some 8 % faster. Other C libraries do not look at the variable; what the user has set about
+ * decoding a single sequence faster. Other C libraries do not look at the variable; what the user has set about
  * huge pages stays.
  */
 export function engineEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
