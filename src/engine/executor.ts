@@ -1,7 +1,7 @@
 import { PAGE_TOKENS, type PagedAttention } from '../attention/index.js';
 import type { BlockCopy } from '../kvcache/index.js';
 import { decodeTogether, type LlamaContext } from '../llama/index.js';
-import { type LanePart, type Lanes, LEAST_LANE_ROWS, shareOut } from './lanes.js';
+import { type LanePart, type Lanes, shareOut } from './lanes.js';
 import { planBatches, type RowReader, readRows } from './row-batches.js';
 import { MAX_ROW_PADDING, StepBatch, type StepBatchOptions, type StepOutputs } from './step-batch.js';
 
@@ -26,7 +26,7 @@ export interface ExecutorOptions extends StepBatchOptions {
   attention: PagedAttention;
   /** Where large steps are computed. */
   lanes?: Lanes;
-  /** Rows that each lane has at least; default {@link LEAST_LANE_ROWS}. */
+  /** Rows that each lane has at least; default {@link Lanes.leastRows}. */
   leastLaneRows?: number;
 }
 
@@ -93,13 +93,13 @@ export class Executor {
   }
 
   private shareOut(chunks: readonly Chunk[]): LanePart[][] | undefined {
-    const { lanes, leastLaneRows = LEAST_LANE_ROWS } = this.options;
+    const { lanes } = this.options;
     if (lanes === undefined) return undefined;
     return shareOut(chunks, {
       lanes: lanes.lanes.length,
       rows: lanes.lanes[0].context.batchSize - MAX_ROW_PADDING,
       sequences: lanes.maxSequences,
-      leastRows: leastLaneRows,
+      leastRows: this.options.leastLaneRows ?? lanes.leastRows,
     });
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Chunk } from '../../src/engine/executor.js';
-import { type LaneLimits, type LanePart, laneCount, shareOut } from '../../src/engine/lanes.js';
+import { type LaneLimits, type LanePart, laneCount, leastLaneRows, shareOut } from '../../src/engine/lanes.js';
 import { pseudoRandomTokens } from '../support/engine-requests.js';
 
 const LIMITS: LaneLimits = { lanes: 2, rows: 1_000, sequences: 100, leastRows: 16 };
@@ -16,6 +16,10 @@ const rowsOf = (parts: LanePart[]) => parts.reduce((sum, part) => sum + part.chu
 describe('lanes', () => {
   it('are as many as can have the same number of threads, at most 8', () => {
     expect([1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 16, 64].map(laneCount)).toEqual([1, 2, 3, 4, 6, 7, 8, 3, 1, 6, 8, 8]);
+  });
+
+  it('have more rows where weights are large', () => {
+    expect([90e6, 145e6, 350e6, 8e9].map(leastLaneRows)).toEqual([16, 16, 32, 32]);
   });
 
   it('share decodes out evenly, neighbours by their first block together', () => {
