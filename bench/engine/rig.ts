@@ -23,7 +23,8 @@ export interface Rig {
 export async function openRig(modelPath: string, threads: number): Promise<Rig> {
   const kernel = await buildKernel();
   const llama = loadLlama({ device: 'cpu' });
-  const model = llama.loadModel(modelPath);
+  // As the engine loads weights that are not large.
+  const model = llama.loadModel(modelPath, { loadMode: 'none' });
   const threadPool = llama.createThreadPool(threads, { polling: 0 });
   const libraries = { kernel: kernel.path, ggmlBaseLibrary: llama.ggmlBaseLibrary };
   const pageShape = pageShapeFor(model, 'i16', libraries);
