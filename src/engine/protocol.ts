@@ -236,7 +236,7 @@ export interface EngineConfig {
   /** `none` reads weights into memory, `mmap` maps the file; `auto` reads them where that is of use and they are not large. */
   loadMode: 'auto' | 'none' | 'mmap';
   /** Longest that a step may take, in ms, when prompts share it with running answers; 0: no limit. */
-  targetItlMs: number;
+  targetItlMs: number | 'auto';
   enablePrefixCaching: boolean;
   batchInvariant: 'auto' | 'on' | 'off';
   /** Check the allocator's books after every step instead of only when idle. */

@@ -17,8 +17,11 @@ export interface SchedulerOptions {
   maxNumSeqs: number;
   /** Most tokens in one step; at least maxNumSeqs, so that decodes always fit. */
   maxNumBatchedTokens: number;
-  /** How long a step may take, in ms, when prompts share it with sequences that are decoding; 0: no limit. */
-  targetItlMs: number;
+  /**
+   * How long a step may take, in ms, when prompts share it with sequences that are decoding; 0: no limit. `auto`: as long as
+   * is hardly felt, or several times what decodes alone take.
+   */
+  targetItlMs: number | 'auto';
   /** Longest sequence, prompt and output together. */
   maxModelLen: number;
   policy: BatchingPolicyName;
@@ -79,6 +82,14 @@ export class AdmissionError extends Error {
  * ones are computed.
  */
 const MIN_PREFILLS = 4;
+
+/**
+ * What `auto` allows a step, in ms, and as a multiple of what decodes alone take: the larger one. Where decodes take most of a
+ * target, prompts would come too slowly to fill the batch. On a random 0.5B, 32 at once, 4 times the decodes instead of
+ * 225 ms gave 60 tok/s instead of 54, and half of the first tokens after 4 s instead of 23.
+ */
+const AUTO_TARGET_MS = 225;
+const AUTO_TARGET_DECODES = 4;
 
 /**
  * How long a step may take that has prompts of a tenant with more than its share, as a part of `targetItlMs`, and what they
@@ -448,18 +459,25 @@ export class Scheduler {
   }
 
   private prefillBudget(plan: StepPlan): PrefillBudget {
-    const { maxNumBatchedTokens, targetItlMs } = this.options;
-    const isLimited = targetItlMs > 0 && plan.scheduled.length > 0;
-    const left = isLimited ? targetItlMs - this.stepTimes.predict(workOf(plan)) : Number.POSITIVE_INFINITY;
+    const { maxNumBatchedTokens } = this.options;
+    const decodeMs = this.stepTimes.predict(workOf(plan));
+    const left = plan.scheduled.length > 0 ? this.targetMs(decodeMs) - decodeMs : Number.POSITIVE_INFINITY;
     return new PrefillBudget(this.stepTimes, maxNumBatchedTokens - plan.tokens, left);
+  }
+
+  /** How long a step of such decodes may take with prompts. */
+  private targetMs(decodeMs: number): number {
+    const { targetItlMs } = this.options;
+    if (targetItlMs === 'auto') return Math.max(AUTO_TARGET_MS, AUTO_TARGET_DECODES * decodeMs);
+    return targetItlMs || Number.POSITIVE_INFINITY;
   }
 
   /** What prompts of tenants with more than their share may take of a step, after others have spent of its budget. */
   private greedyBudget(budget: PrefillBudget, plan: StepPlan): PrefillBudget {
-    const { targetItlMs } = this.options;
-    if (targetItlMs === 0) return budget;
     const decodeMs = this.stepTimes.predict(workOf(plan));
-    return budget.rest(Math.max(targetItlMs * GREEDY_STEP - decodeMs - budget.spentMs, decodeMs * GREEDY_LEAST));
+    const targetMs = this.targetMs(decodeMs);
+    if (targetMs === Number.POSITIVE_INFINITY) return budget;
+    return budget.rest(Math.max(targetMs * GREEDY_STEP - decodeMs - budget.spentMs, decodeMs * GREEDY_LEAST));
   }
 
   private planChunk(sequence: Sequence, count: number, plan: StepPlan): void {

@@ -4,6 +4,7 @@ import { DEFAULT_MODEL } from './models/index.js';
 
 const MODEL_REFERENCE = 'a GGUF file, hf:user/repo[:quant], an https URL, or a name of the catalog';
 const MEMORY_SIZE = 'a number of bytes, or a size such as 512MiB or 2GiB';
+const TARGET_ITL = 'auto, or a whole number from 0 to 60000';
 const REQUANTIZE = 'auto, off, or a weight type such as Q8_0';
 
 /**
@@ -70,9 +71,18 @@ export const servingOptions = z
       .enum(['auto', 'none', 'mmap'], { error: 'one of auto, none, mmap' })
       .default('auto')
       .describe('How weights are loaded: read into memory or memory-mapped (auto: read, unless they are large)'),
-    targetItl: wholeNumber(0, 60_000)
-      .default(225)
-      .describe('Longest a step may take when prompts share it with running answers, in ms (0: no limit)'),
+    targetItl: z
+      .preprocess(
+        (value) => (value === 'auto' ? value : numberFromString(value)),
+        z.union([z.literal('auto'), z.int().refine((ms) => ms >= 0 && ms <= 60_000, { error: TARGET_ITL })], {
+          error: TARGET_ITL,
+        }),
+      )
+      .default('auto')
+      .describe(
+        'Longest a step may take when prompts share it with running answers, in ms ' +
+          '(0: no limit; auto: 225, or four times what answers alone take)',
+      ),
     policy: z
       .enum(['continuous', 'dynamic', 'static'], { error: 'one of continuous, dynamic, static' })
       .default('continuous')

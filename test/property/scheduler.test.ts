@@ -13,7 +13,7 @@ const options: fc.Arbitrary<SchedulerOptions> = fc
     extraBudget: fc.nat(40),
     policy: fc.constantFrom('continuous' as const, 'continuous' as const, 'dynamic' as const, 'static' as const),
     batchWindowMs: fc.nat(10),
-    targetItlMs: fc.constantFrom(0, 5, 20),
+    targetItlMs: fc.constantFrom(0, 5, 20, 'auto' as const),
   })
   .map(({ extraBudget, ...rest }) => ({
     ...rest,

@@ -128,6 +128,31 @@ describe('a target for the time between tokens', () => {
     expect(Array.from({ length: 3 }, () => computed(step(scheduler, msOf), 'late'))).toEqual([16, 16, 16]);
   });
 
+  it('is, left to itself, four times what decodes alone take where that is longer', () => {
+    const scheduler = createScheduler({ targetItlMs: 'auto' });
+    const slow: typeof msOf = (plan) => 4 * msOf(plan);
+    for (let i = 0; i < 15; i++) add(scheduler, `stream ${i}`, 64);
+    let decodeMs = 0;
+    for (let i = 0; i < 40; i++) decodeMs = slow(step(scheduler, slow));
+    expect(4 * decodeMs).toBeGreaterThan(225);
+    add(scheduler, 'long', 3000);
+    for (let i = 0; i < 5; i++) {
+      const plan = step(scheduler, slow);
+      expect(slow(plan) / decodeMs).toBeGreaterThan(3.6);
+      expect(slow(plan) / decodeMs).toBeLessThan(4.4);
+    }
+  });
+
+  it('is, left to itself, 225 ms where decodes are fast', () => {
+    const scheduler = createScheduler({ targetItlMs: 'auto' });
+    add(scheduler, 'stream', 64);
+    for (let i = 0; i < 40; i++) step(scheduler, msOf);
+    add(scheduler, 'long', 3000);
+    const ms = msOf(step(scheduler, msOf));
+    expect(ms).toBeGreaterThan(0.9 * 225);
+    expect(ms).toBeLessThan(1.1 * 225);
+  });
+
   it('is no limit when it is 0', () => {
     const scheduler = createScheduler({ targetItlMs: 0 });
     add(scheduler, 'stream', 64);

@@ -25,7 +25,7 @@ describe('serving options', () => {
       kvCacheDtype: 'auto',
       kvBackend: 'auto',
       loadMode: 'auto',
-      targetItl: 225,
+      targetItl: 'auto',
       policy: 'continuous',
       batchWindow: 100,
       enablePrefixCaching: true,
@@ -38,7 +38,8 @@ describe('serving options', () => {
   });
 
   it('take numbers as a command line gives them', () => {
-    expect(parseServingOptions({ threads: '4', blockSize: '32' })).toMatchObject({ threads: 4, blockSize: 32 });
+    const options = parseServingOptions({ threads: '4', blockSize: '32', targetItl: '50' });
+    expect(options).toMatchObject({ threads: 4, blockSize: 32, targetItl: 50 });
   });
 
   it.each<[number | string, number]>([
@@ -70,6 +71,8 @@ describe('serving options', () => {
     [{ kvCacheMemory: -5 }, '--kv-cache-memory must be a number of bytes, or a size such as 512MiB or 2GiB, not -5.'],
     [{ device: 'tpu' as 'cpu' }, '--device must be one of auto, cpu, cuda, vulkan, metal, not "tpu".'],
     [{ policy: 'greedy' as 'static' }, '--policy must be one of continuous, dynamic, static, not "greedy".'],
+    [{ targetItl: 'soon' as 'auto' }, '--target-itl must be auto, or a whole number from 0 to 60000, not "soon".'],
+    [{ targetItl: -1 }, '--target-itl must be auto, or a whole number from 0 to 60000, not -1.'],
     [{ requantize: '../x' }, '--requantize must be auto, off, or a weight type such as Q8_0, not "../x".'],
     [{ servedModelName: [''] }, '--served-model-name must be a list of names, not [""].'],
     [{ maxSeqs: 3 } as ServingOptionsInput, 'Unknown option: --max-seqs.'],
