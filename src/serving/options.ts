@@ -72,16 +72,11 @@ export const servingOptions = z
       .default('auto')
       .describe('How weights are loaded: read into memory or memory-mapped (auto: read, unless they are large)'),
     targetItl: z
-      .preprocess(
-        (value) => (value === 'auto' ? value : numberFromString(value)),
-        z.union([z.literal('auto'), z.int().refine((ms) => ms >= 0 && ms <= 60_000, { error: TARGET_ITL })], {
-          error: TARGET_ITL,
-        }),
-      )
+      .union([z.literal('auto'), wholeNumber(0, 60_000, TARGET_ITL)], { error: TARGET_ITL })
       .default('auto')
       .describe(
         'Longest a step may take when prompts share it with running answers, in ms ' +
-          '(0: no limit; auto: 225, or four times what answers alone take)',
+          '(0: no limit; auto: 225, or 4 × a step of answers alone)',
       ),
     policy: z
       .enum(['continuous', 'dynamic', 'static'], { error: 'one of continuous, dynamic, static' })
@@ -155,8 +150,7 @@ function describeIssue(issue: z.core.$ZodIssue, input: ServingOptionsInput): str
   return `${flagOf(option)} must be ${issue.message}, not ${JSON.stringify(value)}.`;
 }
 
-function wholeNumber(min: number, max: number) {
-  const error = `a whole number from ${min} to ${max}`;
+function wholeNumber(min: number, max: number, error = `a whole number from ${min} to ${max}`) {
   return z.preprocess(numberFromString, z.int({ error }).min(min, { error }).max(max, { error }));
 }
 
