@@ -48,13 +48,27 @@ static const char *check_custom(const struct quire_layout_probe *probe) {
     return NULL;
 }
 
+static const char *check_norm(const struct quire_layout_probe *probe) {
+    const struct ggml_tensor *sum = probe->add, *norm = probe->rms_norm, *product = probe->multiply;
+    if (sum->src[0] != probe->rows || sum->src[1] != probe->sum_with) return "sources of add";
+    float epsilon;
+    memcpy(&epsilon, norm->op_params, sizeof epsilon);
+    if (norm->src[0] != sum || epsilon != 0.75f) return "rms_norm";
+    if (product->src[0] != norm || product->src[1] != probe->weight) return "sources of mul";
+    return NULL;
+}
+
 const char *quire_check_layout(const struct quire_layout_probe *probe, struct quire_op_codes *codes) {
     const char *wrong = check_tensor(probe->tensor, probe->name);
     if (wrong == NULL) wrong = check_set_rows(probe);
     if (wrong == NULL) wrong = check_flash_attention(probe);
     if (wrong == NULL) wrong = check_custom(probe);
+    if (wrong == NULL) wrong = check_norm(probe);
     codes->set_rows = probe->set_rows->op;
     codes->flash_attention = probe->flash_attention->op;
     codes->custom = probe->custom->op;
+    codes->add = probe->add->op;
+    codes->rms_norm = probe->rms_norm->op;
+    codes->multiply = probe->multiply->op;
     return wrong;
 }

@@ -3,6 +3,7 @@
 #include "graph_names.h"
 #include "handle.h"
 #include "lanes.h"
+#include "norm_nodes.h"
 
 #include <string.h>
 
@@ -174,6 +175,7 @@ bool graph_rewrite_node(struct ggml_tensor *node, bool ask, void *user_data) {
         if (sets_rows && node->src[2] != NULL) rewrite_set_rows(node, handle);
         else if (node->op == handle->codes.flash_attention) rewrite_attention(node, handle);
         else if (node->op == handle->codes.custom) check_rewritten(node, handle);
+        norm_nodes_look(&handle->last_nodes, node, handle->kernel, &handle->codes);
     }
     return false;
 }

@@ -22,6 +22,11 @@ struct layer {
     atomic_int arrived;                   /* threads that have written their share of this step's keys and values */
 };
 
+/* Of the graph that llama.cpp is asking about, NULL before there are any; see norm_nodes.h. */
+struct last_nodes {
+    struct ggml_tensor *newest, *before;
+};
+
 struct quire_attention {
     struct page_memory *memory; /* own_memory, or that of the handle whose lane this is */
     struct page_memory own_memory;
@@ -37,6 +42,7 @@ struct quire_attention {
     struct split_results results;
     atomic_flag results_lock;
     struct layer *layers;
+    struct last_nodes last_nodes;
 
     /* Why this step's graph cannot be computed, if so: it then writes no pages and its attention is all zeros. */
     atomic_bool refused;

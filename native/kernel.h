@@ -92,6 +92,13 @@ struct kernel {
     void (*multiply)(const float *a, ptrdiff_t a_stride, const float *b, ptrdiff_t b_stride, float *c,
                      ptrdiff_t c_stride, int rows, int columns, int depth, bool from_zero);
 
+    /*
+     * An RMS norm (Zhang and Sennrich 2019) of `count` floats, a multiple of 16: target = x / sqrt(mean of x^2 + epsilon) *
+     * weight, of x = a, or where b is not NULL of x = a + b, which is then written to `sum`. Arrays may be in the same place.
+     */
+    void (*norm)(const float *a, const float *b, float *sum, const float *weight, float *target, int count,
+                 float epsilon);
+
     /* Soft-cap and ALiBi: changes the scores [rows][64] of one block. */
     void (*change_scores)(float *scores, int rows, const struct score_rule *rule);
 

@@ -510,6 +510,36 @@ TARGET static void merge(struct softmax_state *state, float *sums, const struct 
     }
 }
 
+typedef float panel_half __attribute__((vector_size(PAGE_TOKENS / 2 * sizeof(float))));
+typedef double panel_squares __attribute__((vector_size(PAGE_TOKENS / 2 * sizeof(double))));
+
+/* Products of floats are exact in doubles, so it does not matter whether they are fused with their sums. */
+TARGET static void norm(const float *a, const float *b, float *sum, const float *weight, float *target, int count,
+                        float epsilon) {
+    const float *x = b == NULL ? a : sum;
+    panel_squares squares[2] = {{0}, {0}};
+    for (int i = 0; i < count; i += PAGE_TOKENS) {
+#pragma GCC unroll 4
+        for (int v = 0; b != NULL && v < PAGE_TOKENS; v += LANES) {
+            vec_store(sum + i + v, vec_add(vec_load(a + i + v), vec_load(b + i + v)));
+        }
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            panel_half floats;
+            memcpy(&floats, x + i + half * PAGE_TOKENS / 2, sizeof floats);
+            const panel_squares doubles = __builtin_convertvector(floats, panel_squares);
+            squares[half] += doubles * doubles;
+        }
+    }
+    squares[0] += squares[1];
+    double total = 0;
+    for (int i = 0; i < PAGE_TOKENS / 2; i++) total += squares[0][i];
+    const vec scale = vec_splat(1 / sqrtf((float)(total / count) + epsilon));
+    for (int i = 0; i < count; i += LANES) {
+        vec_store(target + i, vec_multiply(vec_multiply(vec_load(x + i), scale), vec_load(weight + i)));
+    }
+}
+
 #define PASTE(a, b) a##b
 #define KERNEL(level) PASTE(kernel_, level)
 #define QUOTE(level) #level
@@ -521,6 +551,7 @@ const struct kernel KERNEL(LEVEL) = {
     {FORMAT_NAMES(f16), FORMAT_NAMES(q8_0)},
     narrow,
     multiply,
+    norm,
     change_scores,
     fold,
     merge,

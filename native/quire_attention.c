@@ -149,6 +149,7 @@ void quire_close(struct quire_attention *handle) {
 int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int32_t *positions, const int32_t *slots,
                          const int32_t *table_offsets, const int32_t *tables, int32_t table_entries, char *error) {
     forget_refusal(handle);
+    handle->last_nodes = (struct last_nodes){NULL, NULL};
     const char *wrong = step_plan_make(&handle->plan, handle->memory->pages, handle->memory->kv_heads, rows, positions,
                                        slots, table_offsets, tables, table_entries);
     if (wrong != NULL) {

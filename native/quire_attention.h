@@ -20,11 +20,14 @@ struct quire_attention;
 struct ggml_tensor;
 struct llama_batch;
 
-/* What the loaded ggml calls the three node kinds that matter here. */
+/* What the loaded ggml calls the node kinds that matter here. */
 struct quire_op_codes {
     int32_t set_rows;
     int32_t flash_attention;
     int32_t custom;
+    int32_t add;
+    int32_t multiply;
+    int32_t rms_norm;
 };
 
 /*
@@ -47,6 +50,11 @@ struct quire_layout_probe {
     const struct ggml_tensor *custom;          /* ggml_custom_4d(..., function, n_tasks = -1, user_data) */
     const void *function;
     const void *user_data;
+    const struct ggml_tensor *sum_with;        /* like rows */
+    const struct ggml_tensor *add;             /* ggml_add(rows, sum_with) */
+    const struct ggml_tensor *rms_norm;        /* ggml_rms_norm(add, 0.75) */
+    const struct ggml_tensor *weight;          /* a row */
+    const struct ggml_tensor *multiply;        /* ggml_mul(rms_norm, weight) */
 };
 
 /*

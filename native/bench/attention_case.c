@@ -181,7 +181,7 @@ void attention_case_print(const struct attention_case *test, struct team *team) 
     shape.pages = bench.sets * bench.set_pages;
 
     char error[QUIRE_ERROR_BYTES];
-    const struct quire_op_codes codes = {1, 2, 3};
+    const struct quire_op_codes codes = {.set_rows = 1, .flash_attention = 2, .custom = 3};
     bench.handle = quire_open(&shape, test->level, &codes, error);
     if (bench.handle == NULL) refuse(error);
     const size_t rows = (size_t)test->sequences * (size_t)test->positions;

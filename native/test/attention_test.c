@@ -5,12 +5,14 @@
  * - A row has the same bits alone and in a crowd, whatever the chunks, tiles, threads and pages, and though all slots
  *   that it does not see hold garbage (crowd.h).
  * - It is as far from attention in doubles as single precision must be, and no further (reference.h).
+ * - Norms are rewritten and compute what they did (norms.h).
  * - What cannot be right is refused (refusals.h).
  * - Pages in memory that outlives the process are found as they were left (sharing.h).
  *
  * A failure is told with its seed: `attention_test SEED 1` repeats it. Ends with 0 if there was none.
  */
 #include "crowd.h"
+#include "norms.h"
 #include "reference.h"
 #include "refusals.h"
 #include "sharing.h"
@@ -264,6 +266,7 @@ int main(int argc, char **argv) {
     while (level_count < MAX_LEVELS && quire_level(level_count) != NULL) {
         levels[level_count].name = quire_level(level_count);
         failures += check_refusals(levels[level_count].name);
+        failures += check_norms(levels[level_count].name, seed);
         failures += check_sharing(levels[level_count++].name);
     }
     for (int i = 0; i < count; i++) check_scenario(seed + (uint64_t)i, levels, level_count);

@@ -43,7 +43,7 @@ static void open_stage(struct stage *stage, const struct scenario *scenario, con
     *stage = (struct stage){.scenario = scenario, .level = level, .hole = -1};
     struct quire_shape shape = scenario->shape;
     shape.pages = pages;
-    const struct quire_op_codes codes = {1, 2, 3};
+    const struct quire_op_codes codes = {.set_rows = 1, .flash_attention = 2, .custom = 3};
     char error[QUIRE_ERROR_BYTES];
     stage->handle = quire_open(&shape, level, &codes, error);
     if (stage->handle == NULL) fail(stage, "quire_open", error);

@@ -7,7 +7,7 @@
 
 enum { PAGES = 4, PAGE_TOKENS = 16, MAX_ROWS = 3 };
 
-static const struct quire_op_codes codes = {1, 2, 3};
+static const struct quire_op_codes codes = {.set_rows = 1, .flash_attention = 2, .custom = 3};
 
 struct wrong_shape {
     const char *what;

@@ -15,7 +15,7 @@ static void forget(int descriptor) { (void)descriptor; }
 
 enum { PAGES = 700, LAYERS = 2, HEADS = 3, HEAD_SIZE = 32, PAGE_TOKENS = 16, TAIL_BYTES = 1000 };
 
-static const struct quire_op_codes codes = {1, 2, 3};
+static const struct quire_op_codes codes = {.set_rows = 1, .flash_attention = 2, .custom = 3};
 
 static struct quire_attention *open_pages(const char *level, enum quire_page_type type, int pages) {
     const struct quire_shape shape = {

@@ -15,7 +15,7 @@ const I64 = 27;
 const N_TASKS_MAX = -1;
 
 const PROBE_NAME = 'quire_layout_probe';
-const NODES = 16;
+const NODES = 24;
 /** Any value that is not by chance in a node: it is stored, never followed. */
 const USER_DATA = 0x5eed5eedn;
 
@@ -49,7 +49,13 @@ export function learnGgmlLayout(ggmlBaseLibrary: string, kernel: KernelLibrary):
     const callback = kernel.evalCallback();
     const custom = ggml.custom(context, F32, 1, 1, 1, 1, [rows], 1, callback, N_TASKS_MAX, USER_DATA);
 
-    const codes: OpCodes = { set_rows: 0, flash_attention: 0, custom: 0 };
+    const sumWith = tensor(F32, 64, 2, 1, 1);
+    const add = ggml.add(context, rows, sumWith);
+    const norm = ggml.rmsNorm(context, add, 0.75);
+    const weight = tensor(F32, 64, 1, 1, 1);
+    const multiply = ggml.multiply(context, norm, weight);
+
+    const codes: OpCodes = { set_rows: 0, flash_attention: 0, custom: 0, add: 0, multiply: 0, rms_norm: 0 };
     const wrong = kernel.checkLayout(
       {
         tensor: named,
@@ -67,6 +73,11 @@ export function learnGgmlLayout(ggmlBaseLibrary: string, kernel: KernelLibrary):
         custom,
         function: callback,
         user_data: USER_DATA,
+        sum_with: sumWith,
+        add,
+        rms_norm: norm,
+        weight,
+        multiply,
       },
       codes,
     );
@@ -75,6 +86,9 @@ export function learnGgmlLayout(ggmlBaseLibrary: string, kernel: KernelLibrary):
       [codes.set_rows, 'SET_ROWS'],
       [codes.flash_attention, 'FLASH_ATTN_EXT'],
       [codes.custom, 'CUSTOM'],
+      [codes.add, 'ADD'],
+      [codes.rms_norm, 'RMS_NORM'],
+      [codes.multiply, 'MUL'],
     ];
     for (const [code, name] of names) {
       if (ggml.opName(code) !== name) throw unfit(`the code of ${name} is not where it is expected`);
@@ -108,6 +122,9 @@ function bind(path: string) {
         'float max_bias, float logit_softcap)',
     ),
     addSinks: library.func('void ggml_flash_attn_ext_add_sinks(void *attention, void *sinks)'),
+    add: library.func('void *ggml_add(void *context, void *a, void *b)'),
+    rmsNorm: library.func('void *ggml_rms_norm(void *context, void *a, float epsilon)'),
+    multiply: library.func('void *ggml_mul(void *context, void *a, void *b)'),
     custom: library.func(
       'void *ggml_custom_4d(void *context, int type, int64_t, int64_t, int64_t, int64_t, void **sources, int count, ' +
         'void *function, int n_tasks, void *user_data)',

@@ -10,6 +10,9 @@ export interface OpCodes {
   set_rows: number;
   flash_attention: number;
   custom: number;
+  add: number;
+  rms_norm: number;
+  multiply: number;
 }
 
 /** `struct quire_layout_probe`. */
@@ -29,6 +32,11 @@ export interface LayoutProbe {
   custom: Pointer;
   function: Pointer;
   user_data: Pointer;
+  sum_with: Pointer;
+  add: Pointer;
+  rms_norm: Pointer;
+  weight: Pointer;
+  multiply: Pointer;
 }
 
 /** `QUIRE_ERROR_BYTES`. */
@@ -38,6 +46,9 @@ const OP_CODES = koffi.struct('quire_op_codes', {
   set_rows: 'int32_t',
   flash_attention: 'int32_t',
   custom: 'int32_t',
+  add: 'int32_t',
+  multiply: 'int32_t',
+  rms_norm: 'int32_t',
 });
 
 /** `struct quire_shape`. */
@@ -98,6 +109,11 @@ const LAYOUT_PROBE = koffi.struct('quire_layout_probe', {
   custom: 'void *',
   function: 'void *',
   user_data: 'void *',
+  sum_with: 'void *',
+  add: 'void *',
+  rms_norm: 'void *',
+  weight: 'void *',
+  multiply: 'void *',
 });
 
 /** `struct quire_decode`. */

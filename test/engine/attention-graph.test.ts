@@ -25,6 +25,9 @@ const flashAttention = ggml.func(
   'void *ggml_flash_attn_ext(void *, void *q, void *k, void *v, void *mask, float, float, float)',
 );
 const addSinks = ggml.func('void ggml_flash_attn_ext_add_sinks(void *attention, void *sinks)');
+const add = ggml.func('void *ggml_add(void *, void *a, void *b)');
+const rmsNorm = ggml.func('void *ggml_rms_norm(void *, void *a, float epsilon)');
+const multiply = ggml.func('void *ggml_mul(void *, void *a, void *b)');
 const kindOf = ggml.func('const char *ggml_op_desc(void *node)');
 const EVAL_CALLBACK = koffi.proto('bool test_eval_callback(void *node, bool ask, void *data)');
 
@@ -93,6 +96,17 @@ describe('a graph that the pages can serve', () => {
   test('has its cache writes taken out and its attention replaced, and nothing else', () => {
     expect(layerNodes(0).map(show)).toEqual(['NONE', 'NONE', 'CUSTOM']);
     expect(show(writing('another_table'))).toBe('SET_ROWS');
+    expect(attention.takeError()).toBeUndefined();
+  });
+
+  test('has its norms replaced, with the sums before and the weights behind them', () => {
+    const sum = add(context, tensor(F32, 64, ROWS), tensor(F32, 64, ROWS));
+    const norm = rmsNorm(context, sum, 1e-5);
+    const nodes = [sum, norm, multiply(context, norm, tensor(F32, 64, 1))];
+    nodes.forEach(show);
+    expect(nodes.map((node) => kindOf(node))).toEqual(['NONE', 'NONE', 'CUSTOM']);
+    const alone = rmsNorm(context, tensor(F32, 64, ROWS), 1e-5);
+    expect([alone, add(context, alone, alone)].map(show)).toEqual(['RMS_NORM', 'ADD']);
     expect(attention.takeError()).toBeUndefined();
   });
 

@@ -118,7 +118,8 @@ export async function runKernel(problem: Problem, level: string, threads: number
     threads: 0,
   };
   const error = errorBuffer();
-  const handle = library.open(shape, level, { set_rows: 1, flash_attention: 2, custom: 3 }, error);
+  const codes = { set_rows: 1, flash_attention: 2, custom: 3, add: 4, multiply: 5, rms_norm: 6 };
+  const handle = library.open(shape, level, codes, error);
   if (handle === null) throw new Error(errorText(error));
 
   const table = Int32Array.from({ length: pages }, (_, i) => pages - 1 - i);

@@ -19,7 +19,7 @@ function misled(change: (probe: LayoutProbe) => Partial<LayoutProbe>): KernelLib
 
 test('the mirror of ggml fits the pinned llama.cpp', () => {
   const codes = learnGgmlLayout(ggmlBase, kernel);
-  expect(new Set(Object.values(codes)).size).toBe(3);
+  expect(new Set(Object.values(codes)).size).toBe(6);
 });
 
 test.each<[string, (probe: LayoutProbe) => Partial<LayoutProbe>]>([
@@ -28,6 +28,9 @@ test.each<[string, (probe: LayoutProbe) => Partial<LayoutProbe>]>([
   ['sources of set_rows', (probe) => ({ rows: probe.indices })],
   ['sources of flash_attn_ext', (probe) => ({ key: probe.value })],
   ['op_params of custom', () => ({ user_data: 1n })],
+  ['sources of add', (probe) => ({ sum_with: probe.rows })],
+  ['rms_norm', (probe) => ({ rms_norm: probe.add })],
+  ['sources of mul', (probe) => ({ weight: probe.rows })],
 ])('a ggml with other %s is refused, with what to do', (field, change) => {
   const learn = () => learnGgmlLayout(ggmlBase, misled(change));
   expect(learn).toThrow(AttentionError);
