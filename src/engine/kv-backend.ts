@@ -27,6 +27,8 @@ export interface Disposable {
 export interface OpenKVBackend {
   executor: EngineOptions['executor'];
   sizes: EngineSizes;
+  /** See SchedulerOptions. */
+  rowTile?: number;
   /** Whether prefixes can be shared between requests. */
   sharesPrefixes: boolean;
   /** Memory that outlives the engine, if pages are in such. */

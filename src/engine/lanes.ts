@@ -2,6 +2,7 @@ import type { AttentionLanes, PagedAttention, StepAttention } from '../attention
 import type { Llama, LlamaContext, LlamaModel } from '../llama/index.js';
 import type { Chunk } from './executor.js';
 import { MAX_SEQUENCES } from './protocol.js';
+import { ROW_TILE } from './row-padding.js';
 import { inOrderOfBlocks, MAX_ROW_PADDING } from './step-batch.js';
 
 /** Contexts that compute large steps side by side, each a part of the rows on threads of its own. */
@@ -122,6 +123,9 @@ const MOST_UNEVEN = 1.15;
 /** Matrix products take rows by four. */
 const TILE = 4;
 
+/** Rows that a lane may have more or less than its share to have whole large tiles: what is left of one costs that much more. */
+const NEAR = 3;
+
 /**
  * Shares a step out among lanes so that they take equally long: decodes, of which neighbours stay together, as they may
  * share a prefix; then prompts, cut where a lane is full. Undefined where lanes have no room for it, or cannot have nearly
@@ -207,7 +211,9 @@ class Shares {
 
   /** How many rows of about so many make whole tiles of all that the lane has. */
   private wholeTiles(lane: number, wanted: number): number {
-    return TILE * Math.round((this.rows[lane] + wanted) / TILE) - this.rows[lane];
+    const rows = this.rows[lane] + wanted;
+    const large = ROW_TILE * Math.round(rows / ROW_TILE);
+    return (Math.abs(large - rows) <= NEAR ? large : TILE * Math.round(rows / TILE)) - this.rows[lane];
   }
 
   private add(lane: number, part: LanePart, cost: number): void {

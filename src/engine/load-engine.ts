@@ -76,6 +76,7 @@ export async function loadEngine(config: EngineConfig, hooks: LoadHooks): Promis
     owned.push(masks);
     engine = new Engine({
       ...backend.sizes,
+      rowTile: backend.rowTile,
       executor: backend.executor,
       selection: await openSelection(model.vocab.size),
       vocabSize: model.vocab.size,

@@ -17,6 +17,8 @@ export interface SchedulerOptions {
   maxNumSeqs: number;
   /** Most tokens in one step; at least maxNumSeqs, so that decodes always fit. */
   maxNumBatchedTokens: number;
+  /** Rows that matrix products take together: each row of a tile that is not full takes longer. Left out: 1. */
+  rowTile?: number;
   /**
    * How long a step may take, in ms, when prompts share it with sequences that are decoding; 0: no limit. `auto`: as long as
    * is hardly felt, or several times what decodes alone take.
@@ -82,6 +84,9 @@ export class AdmissionError extends Error {
  * ones are computed.
  */
 const MIN_PREFILLS = 4;
+
+/** A step of fewer tiles of rows would change too much by being cut to whole ones. */
+const LEAST_TILES = 4;
 
 /**
  * What `auto` allows a step, in ms, and as a multiple of what decodes alone take: the larger one. Where decodes take most of a
@@ -427,6 +432,7 @@ export class Scheduler {
     );
     const greedy = prefills.filter(isGreedy);
     if (greedy.length > 0) this.sharePrefills(greedy, this.greedyBudget(budget, plan), counts);
+    this.fillTiles(counts, plan.tokens);
     return prefills.flatMap((sequence) => {
       const count = counts.get(sequence);
       return count === undefined ? [] : [[sequence, count]];
@@ -456,6 +462,19 @@ export class Scheduler {
     shorter.sort((a, b) => remainingTokens(a) - remainingTokens(b) || compareSequences(a, b));
     for (const sequence of shorter) grant(sequence, overtaking);
     for (const sequence of prefills) grant(sequence, budget);
+  }
+
+  /** Cuts or lengthens what the last prefill gets so that a step which cannot compute all prompts has whole tiles of rows. */
+  private fillTiles(counts: Map<Sequence, number>, decodes: number): void {
+    const { rowTile = 1, maxNumBatchedTokens } = this.options;
+    const rows = [...counts.values()].reduce((sum, count) => sum + count, decodes);
+    const last = [...counts].findLast(([sequence, count]) => count < remainingTokens(sequence));
+    if (last === undefined || rows < LEAST_TILES * rowTile) return;
+    const [sequence, count] = last;
+    const most = Math.min(rows - count + remainingTokens(sequence), maxNumBatchedTokens);
+    const nearest = rowTile * Math.round(rows / rowTile);
+    const whole = nearest <= most ? nearest : nearest - rowTile;
+    if (whole > rows - count) counts.set(sequence, count + whole - rows);
   }
 
   private prefillBudget(plan: StepPlan): PrefillBudget {

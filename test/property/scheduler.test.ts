@@ -11,6 +11,7 @@ const options: fc.Arbitrary<SchedulerOptions> = fc
     enablePrefixCaching: fc.boolean(),
     maxNumSeqs: fc.integer({ min: 1, max: 8 }),
     extraBudget: fc.nat(40),
+    rowTile: fc.constantFrom(1, 4, 8),
     policy: fc.constantFrom('continuous' as const, 'continuous' as const, 'dynamic' as const, 'static' as const),
     batchWindowMs: fc.nat(10),
     targetItlMs: fc.constantFrom(0, 5, 20, 'auto' as const),

@@ -48,6 +48,11 @@ describe('lanes', () => {
     expect(Math.abs(rowsOf(shares[0]!) - rowsOf(shares[1]!))).toBeLessThan(16);
   });
 
+  it('have whole large tiles of rows where that is hardly uneven', () => {
+    expect(shareOut([...decodes(32), chunk(20, 192, 90)], LIMITS)!.map(rowsOf)).toEqual([112, 112]);
+    expect(shareOut([...decodes(32), chunk(4_000, 192, 90)], LIMITS)!.map(rowsOf)).toEqual([112, 112]);
+  });
+
   it('share a prompt out by what its rows see: those at its end see more', () => {
     for (const start of [0, 512, 4_000]) {
       const [first, second] = shareOut([chunk(start, 512, 0)], LIMITS)!;

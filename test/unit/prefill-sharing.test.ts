@@ -153,6 +153,31 @@ describe('a target for the time between tokens', () => {
     expect(ms).toBeLessThan(1.1 * 225);
   });
 
+  it('gives way to whole tiles of rows, where a step has several', () => {
+    const rowTile = 32;
+    const limited = (targetItlMs: number): StepPlan[] => {
+      const scheduler = createScheduler({ targetItlMs, rowTile });
+      for (let i = 0; i < 15; i++) add(scheduler, `stream ${i}`, 64);
+      for (let i = 0; i < 40; i++) step(scheduler, msOf);
+      add(scheduler, 'long', 3000);
+      add(scheduler, 'longer', 4000);
+      return Array.from({ length: 10 }, () => step(scheduler, msOf));
+    };
+    for (const plan of limited(250).slice(0, 8)) {
+      expect(plan.tokens % rowTile).toBe(0);
+      expect(Math.abs(msOf(plan) / 250 - 1)).toBeLessThan(0.2);
+    }
+    for (const plan of limited(100).slice(0, 5)) expect(plan.tokens % rowTile).not.toBe(0);
+  });
+
+  it('gives way to whole tiles only as far as prompts and the budget reach', () => {
+    const scheduler = createScheduler({ maxNumBatchedTokens: 500, rowTile: 32 });
+    add(scheduler, 'long', 485);
+    expect(step(scheduler).tokens).toBe(485);
+    add(scheduler, 'longer', 1200);
+    expect(Array.from({ length: 3 }, () => step(scheduler).tokens)).toEqual([480, 480, 243]);
+  });
+
   it('is no limit when it is 0', () => {
     const scheduler = createScheduler({ targetItlMs: 0 });
     add(scheduler, 'stream', 64);
