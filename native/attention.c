@@ -123,15 +123,19 @@ static float *output_at(const struct quire_queries *queries, int32_t row, int he
 
 static void load_queries(const struct item_work *work) {
     const struct quire_queries *queries = work->job->queries;
+    const struct attention_job *job = work->job;
     const float scale = queries->scale * log2_e;
+    float room[MAX_HEAD_SIZE];
     size_t query = 0;
     for (int32_t i = work->tile->row_begin; i < work->tile->row_end; i++) {
         for (int head = 0; head < work->group; head++, query++) {
-            const float *source = query_at(queries, work->job->plan->rows[i].row, work->kv_head * work->group + head);
+            const int32_t row = job->plan->rows[i].row;
+            const float *source = rotated(job->query_rotation, job->kernel, row,
+                                          query_at(queries, row, work->kv_head * work->group + head), work->head_size, room);
             if (work->shorts) {
                 int16_t *target = work->short_queries + query * work->head_size;
-                const float unit = work->job->kernel->round_to_shorts(source, target, work->head_size, VECTOR_LARGEST,
-                                                                      VECTOR_NORM);
+                const float unit =
+                    job->kernel->round_to_shorts(source, target, work->head_size, VECTOR_LARGEST, VECTOR_NORM);
                 work->query_units[query] = unit * scale;
                 continue;
             }
@@ -212,7 +216,9 @@ static void write_fresh_rows(const struct item_work *work) {
         const float *key = (const float *)((const char *)fresh->keys + (size_t)row * fresh->key_stride) + head;
         const float *value = (const float *)((const char *)fresh->values + (size_t)row * fresh->value_stride) + head;
         const int slot = job->plan->slots[row];
-        page_memory_write_key(job->memory, job->kernel, job->layer, slot, work->kv_head, key);
+        float room[MAX_HEAD_SIZE];
+        page_memory_write_key(job->memory, job->kernel, job->layer, slot, work->kv_head,
+                              rotated(job->key_rotation, job->kernel, row, key, work->head_size, room));
         page_memory_write_value(job->memory, job->kernel, job->layer, slot, work->kv_head, value);
     }
 }

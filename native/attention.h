@@ -4,6 +4,7 @@
 
 #include "page_memory.h"
 #include "quire_attention.h"
+#include "rotation.h"
 #include "step_plan.h"
 
 #include <stdatomic.h>
@@ -46,6 +47,7 @@ struct attention_job {
     const struct step_plan *plan;
     const struct reading *reading;
     const struct quire_queries *queries;
+    const struct rotation *query_rotation, *key_rotation; /* of queries, and of fresh keys; NULL: they are as they should be */
     const struct fresh_rows *fresh; /* NULL: the rows' keys and values are in their pages */
     struct split_results *results;
     atomic_int *next_item; /* the first that no thread has taken yet: item * kv_heads + kv head */

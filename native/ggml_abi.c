@@ -58,17 +58,35 @@ static const char *check_norm(const struct quire_layout_probe *probe) {
     return NULL;
 }
 
+static const char *check_rope(const struct quire_layout_probe *probe) {
+    const struct ggml_tensor *t = probe->rope;
+    if (t->src[0] != probe->query || t->src[1] != probe->positions || t->src[2] != probe->divisors) return "sources of rope";
+    struct ggml_rope_params params;
+    _Static_assert(sizeof params == sizeof t->op_params, "a rotation has other parameters");
+    memcpy(&params, t->op_params, sizeof params);
+    const bool right = params.dimensions == 16 && params.mode == GGML_ROPE_HALVES && params.trained_length == 3 &&
+                       params.base == 4 && params.scale == 5 && params.extrapolation == 6 && params.magnitude == 7 &&
+                       params.beta_fast == 8 && params.beta_slow == 9 && params.offset == 0;
+    return right && probe->positions->type == GGML_TYPE_I32 ? NULL : "op_params of rope";
+}
+
 const char *quire_check_layout(const struct quire_layout_probe *probe, struct quire_op_codes *codes) {
     const char *wrong = check_tensor(probe->tensor, probe->name);
     if (wrong == NULL) wrong = check_set_rows(probe);
     if (wrong == NULL) wrong = check_flash_attention(probe);
     if (wrong == NULL) wrong = check_custom(probe);
     if (wrong == NULL) wrong = check_norm(probe);
+    if (wrong == NULL) wrong = check_rope(probe);
     codes->set_rows = probe->set_rows->op;
     codes->flash_attention = probe->flash_attention->op;
     codes->custom = probe->custom->op;
     codes->add = probe->add->op;
     codes->rms_norm = probe->rms_norm->op;
     codes->multiply = probe->multiply->op;
+    codes->rope = probe->rope->op;
+    codes->view = probe->view->op;
+    codes->reshape = probe->reshape->op;
+    codes->permute = probe->permute->op;
+    codes->transpose = probe->transpose->op;
     return wrong;
 }

@@ -5,10 +5,11 @@
 #ifndef QUIRE_GGML_ABI_H
 #define QUIRE_GGML_ABI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GGML_TYPE_F32 = 0 };
+enum { GGML_TYPE_F32 = 0, GGML_TYPE_I32 = 26 };
 
 enum { GGML_OP_NONE = 0 }; /* a node that is there and computes nothing */
 
@@ -26,6 +27,12 @@ struct ggml_tensor {
     void *data;
     char name[64];
 };
+
+/* Whether the results of two nodes have bytes in common. */
+static inline bool ggml_overlap(const struct ggml_tensor *a, const struct ggml_tensor *b) {
+    const char *a_begin = a->data, *b_begin = b->data;
+    return a_begin < b_begin + b->ne[3] * b->nb[3] && b_begin < a_begin + a->ne[3] * a->nb[3];
+}
 
 typedef void ggml_custom_function(struct ggml_tensor *node, int thread, int threads, void *user_data);
 
@@ -48,6 +55,16 @@ struct llama_batch {
     int32_t **seq_id;
     int8_t *logits;
 };
+
+/* What op_params of a rotary position embedding hold. */
+struct ggml_rope_params {
+    int32_t unused, dimensions, mode, unused_too, trained_length;
+    float base, scale, extrapolation, magnitude, beta_fast, beta_slow;
+    int32_t sections[4];
+    int32_t offset;
+};
+
+enum { GGML_ROPE_NEIGHBOURS = 0, GGML_ROPE_HALVES = 2 }; /* modes of it: which numbers are rotated together */
 
 /* What the first three op_params of a flash attention node hold. */
 struct ggml_flash_attention_params {

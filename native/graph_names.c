@@ -9,7 +9,7 @@ int graph_cache_layer(const struct ggml_tensor *tensor, char kind) {
     return found == kind ? layer : -1;
 }
 
-const struct ggml_tensor *graph_without_views(const struct ggml_tensor *tensor) {
+struct ggml_tensor *graph_without_views(struct ggml_tensor *tensor) {
     while (tensor->view_src != NULL) tensor = tensor->view_src;
     return tensor;
 }

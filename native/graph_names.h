@@ -11,6 +11,6 @@
 int graph_cache_layer(const struct ggml_tensor *tensor, char kind);
 
 /* The tensor that this one is a view of, through all views. */
-const struct ggml_tensor *graph_without_views(const struct ggml_tensor *tensor);
+struct ggml_tensor *graph_without_views(struct ggml_tensor *tensor);
 
 #endif

@@ -8,15 +8,12 @@
 #include <string.h>
 
 /* Where a rewritten attention node keeps its former parameters: op_params behind those of a custom node. */
-enum { FORMER_PARAMS = 8 };
+enum { FORMER_PARAMS = 8, QUERY_ROTATION = 12 };
 _Static_assert(sizeof(struct ggml_custom_params) <= FORMER_PARAMS * sizeof(int32_t), "they would be overwritten");
 _Static_assert(FORMER_PARAMS * sizeof(int32_t) + sizeof(struct ggml_flash_attention_params) <=
-                   sizeof((struct ggml_tensor *)0)->op_params, "they do not fit");
-
-static bool overlap(const struct ggml_tensor *a, const struct ggml_tensor *b) {
-    const char *a_begin = a->data, *b_begin = b->data;
-    return a_begin < b_begin + b->ne[1] * b->nb[1] && b_begin < a_begin + a->ne[2] * a->nb[2];
-}
+                   QUERY_ROTATION * sizeof(int32_t), "they do not fit");
+/* And a rewritten node that writes the cache, which has no parameters. Both are indices, counted from 1. */
+enum { KEY_ROTATION = 0 };
 
 /* Says that this thread has written its share, and waits until all keys and values that this handle's rows read are there. */
 static void await_rows(struct layer *layer, int threads) {
@@ -61,7 +58,7 @@ static void attention_node(struct ggml_tensor *node, int thread, int threads, vo
     };
     const struct fresh_rows fresh = {keys->data, values->data, keys->nb[1], values->nb[1]};
     const bool apart = handle->awaited_lanes == 0 && !handle->is_awaited;
-    if (apart && handle->plan.single_rows && !overlap(node, keys) && !overlap(node, values)) {
+    if (apart && handle->plan.single_rows && !ggml_overlap(node, keys) && !ggml_overlap(node, values)) {
         handle_attend(handle, layer->index, &queries, &fresh, thread);
         return;
     }
@@ -77,6 +74,74 @@ static struct layer *layer_at(struct quire_attention *handle, int index, const s
                   "the node %s belongs to no layer that has pages; the context needs flash attention on and one "
                   "unified cache",
                   node->name);
+    return NULL;
+}
+
+/* Whether a node reads, perhaps by way of nodes that nothing is left to do for, where another one's result will be. */
+static bool reads(const struct ggml_tensor *node, const struct ggml_tensor *result) {
+    for (int i = 0; i < 10 && node->src[i] != NULL; i++) {
+        if (ggml_overlap(node->src[i], result)) return true;
+        if (node->src[i]->op == GGML_OP_NONE && reads(node->src[i], result)) return true;
+    }
+    return false;
+}
+
+/*
+ * A rotation can be left to attention where it is one that we can do, and what it rotates was made by the node right before and can
+ * be made where the rotation's result would be: attention will find it there.
+ */
+static void look_at_rotation(struct ggml_tensor *node, struct quire_attention *handle) {
+    const struct ggml_tensor *positions = node->src[1];
+    struct ggml_tensor *source = node->src[0], *maker = graph_without_views(source);
+    const struct last_nodes *last = &handle->last_nodes;
+    const bool follows = last->newest == source && (source == maker || last->before == maker);
+    const bool of_heads = node->type == GGML_TYPE_F32 && source->type == GGML_TYPE_F32 && node->ne[3] == 1 &&
+                          node->ne[0] == handle->memory->head_size && node->ne[2] == handle->plan.row_count;
+    const bool has_positions = positions->type == GGML_TYPE_I32 && positions->op == GGML_OP_NONE &&
+                               positions->data != NULL && positions->ne[0] == node->ne[2];
+    if (!follows || !of_heads || !has_positions || rotations_find(&handle->rotations, node) < 0) return;
+    const bool alike = source->data == maker->data && memcmp(node->nb, source->nb, sizeof node->nb) == 0 &&
+                       maker->ne[3] * maker->nb[3] == node->ne[3] * node->nb[3];
+    if (!alike || (node->data != maker->data && reads(maker, node))) return;
+    handle->unread[1] = handle->unread[0];
+    handle->unread[0] = node;
+}
+
+/* The place among unread rotations of what this is a view of, or NULL. */
+static struct ggml_tensor **unread_rotation(struct ggml_tensor *tensor, struct quire_attention *handle) {
+    const struct ggml_tensor *whole = graph_without_views(tensor);
+    for (int i = 0; i < UNREAD_ROTATIONS; i++) {
+        if (handle->unread[i] == whole) return &handle->unread[i];
+    }
+    return NULL;
+}
+
+/* What anything but attention reads must be rotated by then. */
+static void look_at_sources(const struct ggml_tensor *node, struct quire_attention *handle) {
+    for (int i = 0; i < 10 && node->src[i] != NULL; i++) {
+        struct ggml_tensor **unread = unread_rotation(node->src[i], handle);
+        if (unread != NULL) *unread = NULL;
+    }
+}
+
+/* Takes the rotation of these queries or keys out of the graph, if it can be. Returns its index, counted from 1, or 0. */
+static int32_t take_rotation(struct ggml_tensor *rows, struct quire_attention *handle) {
+    struct ggml_tensor **unread = unread_rotation(rows, handle);
+    if (unread == NULL) return 0;
+    struct ggml_tensor *node = *unread, *source = node->src[0], *maker = graph_without_views(source);
+    *unread = NULL;
+    maker->data = source->data = node->data;
+    node->op = GGML_OP_NONE;
+    return rotations_find(&handle->rotations, node) + 1;
+}
+
+/* Has the factors ready by which queries or keys will be rotated. `index` is what take_rotation said. */
+static struct rotation *ready_rotation(struct ggml_tensor *rows, int32_t index, struct quire_attention *handle) {
+    if (index == 0 || handle->refused) return NULL;
+    struct rotation *rotation = &handle->rotations.all[index - 1];
+    const struct ggml_tensor *positions = graph_without_views(rows)->src[1];
+    if (rotation_prepare(rotation, positions->data, handle->plan.row_count)) return rotation;
+    handle_refuse(handle, "no memory for the factors of %d rows", (int)handle->plan.row_count);
     return NULL;
 }
 
@@ -98,8 +163,12 @@ static void check_graphs(struct layer *layer) {
  * with the nodes that were rewritten for an earlier step.
  */
 static void rewrite_set_rows(struct ggml_tensor *node, struct quire_attention *handle) {
-    const struct ggml_tensor *cache = node->src[2], *rows = node->src[0];
-    if (strncmp(cache->name, "cache_k_l", 9) != 0 && strncmp(cache->name, "cache_v_l", 9) != 0) return;
+    const struct ggml_tensor *cache = node->src[2];
+    struct ggml_tensor *rows = node->src[0];
+    if (strncmp(cache->name, "cache_k_l", 9) != 0 && strncmp(cache->name, "cache_v_l", 9) != 0) {
+        look_at_sources(node, handle);
+        return;
+    }
     const bool values = cache->name[6] == 'v';
     struct layer *layer = layer_at(handle, graph_cache_layer(cache, values ? 'v' : 'k'), cache);
     if (layer == NULL) return;
@@ -112,8 +181,13 @@ static void rewrite_set_rows(struct ggml_tensor *node, struct quire_attention *h
         return;
     }
     check_rows(handle, rows->ne[1]);
-    if (values) layer->values = rows;
-    else layer->keys = rows;
+    if (values) {
+        layer->values = rows;
+    } else {
+        layer->keys = rows;
+        if (node->op != GGML_OP_NONE) node->op_params[KEY_ROTATION] = take_rotation(rows, handle);
+        layer->key_rotation = ready_rotation(rows, node->op_params[KEY_ROTATION], handle);
+    }
     node->op = GGML_OP_NONE;
 }
 
@@ -154,6 +228,8 @@ static void rewrite_attention(struct ggml_tensor *node, struct quire_attention *
     memset(node->op_params, 0, sizeof node->op_params);
     memcpy(node->op_params, &params, sizeof params);
     memcpy(&node->op_params[FORMER_PARAMS], &former, sizeof former);
+    node->op_params[QUERY_ROTATION] = take_rotation(node->src[0], handle);
+    layer->query_rotation = ready_rotation(node->src[0], node->op_params[QUERY_ROTATION], handle);
     node->op = handle->codes.custom;
 }
 
@@ -166,6 +242,11 @@ static void check_rewritten(const struct ggml_tensor *node, struct quire_attenti
     if (layer->handle != handle) return;
     check_rows(handle, node->src[0]->ne[1]);
     check_graphs(layer);
+    layer->query_rotation = ready_rotation(node->src[0], node->op_params[QUERY_ROTATION], handle);
+}
+
+static bool is_view(const struct ggml_tensor *node, const struct quire_op_codes *codes) {
+    return node->op == codes->view || node->op == codes->reshape || node->op == codes->permute || node->op == codes->transpose;
 }
 
 bool graph_rewrite_node(struct ggml_tensor *node, bool ask, void *user_data) {
@@ -175,6 +256,8 @@ bool graph_rewrite_node(struct ggml_tensor *node, bool ask, void *user_data) {
         if (sets_rows && node->src[2] != NULL) rewrite_set_rows(node, handle);
         else if (node->op == handle->codes.flash_attention) rewrite_attention(node, handle);
         else if (node->op == handle->codes.custom) check_rewritten(node, handle);
+        else if (node->op == handle->codes.rope) look_at_rotation(node, handle);
+        else if (!is_view(node, &handle->codes)) look_at_sources(node, handle);
         norm_nodes_look(&handle->last_nodes, node, handle->kernel, &handle->codes);
     }
     return false;

@@ -42,7 +42,7 @@ static uint32_t seen_cells(const struct ggml_tensor *mask, int64_t row) {
 }
 
 static void look_at_attention(struct quire_survey *survey, const struct ggml_tensor *node) {
-    const struct ggml_tensor *key = node->src[1], *value = node->src[2];
+    struct ggml_tensor *key = node->src[1], *value = node->src[2];
     const int layer = graph_cache_layer(graph_without_views(key), 'k');
     if (layer < 0 || layer >= survey->layers || graph_cache_layer(graph_without_views(value), 'v') != layer) return;
     struct quire_layer_facts *facts = &survey->facts[layer];

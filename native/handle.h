@@ -18,6 +18,8 @@ struct layer {
     int32_t graphs;                       /* that attended in this layer since the step began */
     const struct ggml_tensor *keys;       /* what the graph at work would have written to llama.cpp's cache */
     const struct ggml_tensor *values;
+    struct rotation *key_rotation;        /* of those keys, NULL: none */
+    struct rotation *query_rotation;
     atomic_int next_item;                 /* see struct attention_job */
     atomic_int arrived;                   /* threads that have written their share of this step's keys and values */
 };
@@ -26,6 +28,8 @@ struct layer {
 struct last_nodes {
     struct ggml_tensor *newest, *before;
 };
+
+enum { UNREAD_ROTATIONS = 2 }; /* a layer's queries and keys */
 
 struct quire_attention {
     struct page_memory *memory; /* own_memory, or that of the handle whose lane this is */
@@ -43,6 +47,8 @@ struct quire_attention {
     atomic_flag results_lock;
     struct layer *layers;
     struct last_nodes last_nodes;
+    struct rotations rotations;
+    struct ggml_tensor *unread[UNREAD_ROTATIONS]; /* rotations of this graph that could be left to attention, and nothing reads yet */
 
     /* Why this step's graph cannot be computed, if so: it then writes no pages and its attention is all zeros. */
     atomic_bool refused;

@@ -99,6 +99,13 @@ struct kernel {
     void (*norm)(const float *a, const float *b, float *sum, const float *weight, float *target, int count,
                  float epsilon);
 
+    /*
+     * Rotates the first `dimensions` of `count` floats, a multiple of 16, into `target`, and copies the rest: each is multiplied
+     * with its factor, and its partner, times that one's of the second `dimensions` factors, is added. Partners are neighbours,
+     * or numbers of the two halves.
+     */
+    void (*rotate)(const float *source, const float *factors, int dimensions, bool pairs, float *target, int count);
+
     /* Soft-cap and ALiBi: changes the scores [rows][64] of one block. */
     void (*change_scores)(float *scores, int rows, const struct score_rule *rule);
 

@@ -540,6 +540,25 @@ TARGET static void norm(const float *a, const float *b, float *sum, const float 
     }
 }
 
+TARGET static void rotate(const float *source, const float *factors, int dimensions, bool pairs, float *target, int count) {
+    float partners[MAX_HEAD_SIZE];
+    const size_t half_bytes = (size_t)dimensions / 2 * sizeof *source;
+    if (pairs) {
+        for (int d = 0; d < dimensions; d += 2) {
+            partners[d] = source[d + 1];
+            partners[d + 1] = source[d];
+        }
+    } else {
+        memcpy(partners, source + dimensions / 2, half_bytes);
+        memcpy(partners + dimensions / 2, source, half_bytes);
+    }
+    for (int d = 0; d < dimensions; d += LANES) {
+        const vec own = vec_multiply(vec_load(source + d), vec_load(factors + d));
+        vec_store(target + d, vec_multiply_add(vec_load(partners + d), vec_load(factors + dimensions + d), own));
+    }
+    memcpy(target + dimensions, source + dimensions, (size_t)(count - dimensions) * sizeof *source);
+}
+
 #define PASTE(a, b) a##b
 #define KERNEL(level) PASTE(kernel_, level)
 #define QUOTE(level) #level
@@ -552,6 +571,7 @@ const struct kernel KERNEL(LEVEL) = {
     narrow,
     multiply,
     norm,
+    rotate,
     change_scores,
     fold,
     merge,

@@ -32,9 +32,8 @@ static bool has_floats(const struct ggml_tensor *tensor, const int64_t *ne) {
 
 /* Whether rows of `node` may be written while other rows of `read` are yet to be read. */
 static bool may_write(const struct ggml_tensor *node, const struct ggml_tensor *read) {
-    const char *to = node->data, *from = read->data;
-    if (to == from && memcmp(node->nb, read->nb, sizeof node->nb) == 0) return true;
-    return to + node->ne[3] * node->nb[3] <= from || from + read->ne[3] * read->nb[3] <= to;
+    const bool same = node->data == read->data && memcmp(node->nb, read->nb, sizeof node->nb) == 0;
+    return same || !ggml_overlap(node, read);
 }
 
 static bool can_add(const struct ggml_tensor *sum, const struct ggml_tensor *node) {

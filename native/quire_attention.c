@@ -140,6 +140,7 @@ void quire_close(struct quire_attention *handle) {
     page_memory_unmap(&handle->own_memory);
     step_plan_free(&handle->plan);
     split_results_free(&handle->results);
+    rotations_free(&handle->rotations);
     for (int i = 0; i < MAX_THREADS; i++) workspace_free(&handle->workspaces[i]);
     aligned_memory_free(handle->layers);
     free(handle->windowed);
@@ -150,6 +151,8 @@ int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int
                          const int32_t *table_offsets, const int32_t *tables, int32_t table_entries, char *error) {
     forget_refusal(handle);
     handle->last_nodes = (struct last_nodes){NULL, NULL};
+    memset(handle->unread, 0, sizeof handle->unread);
+    rotations_begin_step(&handle->rotations);
     const char *wrong = step_plan_make(&handle->plan, handle->memory->pages, handle->memory->kv_heads, rows, positions,
                                        slots, table_offsets, tables, table_entries);
     if (wrong != NULL) {
@@ -160,6 +163,7 @@ int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int
     for (int i = 0; i < handle->memory->layers; i++) {
         handle->layers[i].graphs = 0;
         handle->layers[i].keys = handle->layers[i].values = NULL;
+        handle->layers[i].key_rotation = handle->layers[i].query_rotation = NULL;
         atomic_store_explicit(&handle->layers[i].next_item, 0, memory_order_relaxed);
         atomic_store_explicit(&handle->layers[i].arrived, 0, memory_order_relaxed);
     }
@@ -173,6 +177,8 @@ void quire_expect_outputs(struct quire_attention *handle, const int8_t *outputs)
 void quire_write_rows(struct quire_attention *handle, int32_t layer, int32_t values, const float *source,
                       size_t row_stride, int32_t thread, int32_t threads) {
     const struct page_memory *memory = handle->memory;
+    const struct rotation *rotation = handle->layers[layer].key_rotation;
+    float room[MAX_HEAD_SIZE];
     /* Neighbouring rows go to the same cache lines, so they stay with one thread. */
     const int32_t rows = handle->plan.row_count;
     const int32_t begin = (int32_t)((int64_t)rows * thread / threads);
@@ -182,7 +188,8 @@ void quire_write_rows(struct quire_attention *handle, int32_t layer, int32_t val
         const int slot = handle->plan.slots[row];
         for (int head = 0; head < memory->kv_heads; head++, from += memory->head_size) {
             if (values) page_memory_write_value(memory, handle->kernel, layer, slot, head, from);
-            else page_memory_write_key(memory, handle->kernel, layer, slot, head, from);
+            else page_memory_write_key(memory, handle->kernel, layer, slot, head,
+                                       rotated(rotation, handle->kernel, row, from, memory->head_size, room));
         }
     }
 }
@@ -206,6 +213,8 @@ void handle_attend(struct quire_attention *handle, int32_t layer, const struct q
         .plan = &handle->plan,
         .reading = reading,
         .queries = queries,
+        .query_rotation = handle->layers[layer].query_rotation,
+        .key_rotation = handle->layers[layer].key_rotation,
         .fresh = fresh,
         .results = &handle->results,
         .next_item = &handle->layers[layer].next_item,

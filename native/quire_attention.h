@@ -28,6 +28,8 @@ struct quire_op_codes {
     int32_t add;
     int32_t multiply;
     int32_t rms_norm;
+    int32_t rope;
+    int32_t view, reshape, permute, transpose;
 };
 
 /*
@@ -55,6 +57,10 @@ struct quire_layout_probe {
     const struct ggml_tensor *rms_norm;        /* ggml_rms_norm(add, 0.75) */
     const struct ggml_tensor *weight;          /* a row */
     const struct ggml_tensor *multiply;        /* ggml_mul(rms_norm, weight) */
+    const struct ggml_tensor *positions;       /* of type i32 */
+    const struct ggml_tensor *divisors;
+    const struct ggml_tensor *rope;            /* ggml_rope_ext(query, positions, divisors, 16, 2, 3, 4, 5, 6, 7, 8, 9) */
+    const struct ggml_tensor *view, *reshape, *permute, *transpose; /* of rows */
 };
 
 /*

@@ -6,6 +6,7 @@
  *   that it does not see hold garbage (crowd.h).
  * - It is as far from attention in doubles as single precision must be, and no further (reference.h).
  * - Norms are rewritten and compute what they did (norms.h).
+ * - Rotations are left to attention, which does them (rotations.h).
  * - What cannot be right is refused (refusals.h).
  * - Pages in memory that outlives the process are found as they were left (sharing.h).
  *
@@ -15,6 +16,7 @@
 #include "norms.h"
 #include "reference.h"
 #include "refusals.h"
+#include "rotations.h"
 #include "sharing.h"
 
 #include <math.h>
@@ -267,6 +269,7 @@ int main(int argc, char **argv) {
         levels[level_count].name = quire_level(level_count);
         failures += check_refusals(levels[level_count].name);
         failures += check_norms(levels[level_count].name, seed);
+        failures += check_rotations(levels[level_count].name, seed);
         failures += check_sharing(levels[level_count++].name);
     }
     for (int i = 0; i < count; i++) check_scenario(seed + (uint64_t)i, levels, level_count);

@@ -15,7 +15,19 @@ enum { SET_ROWS = 1, FLASH_ATTENTION, CUSTOM, ADD, MULTIPLY, RMS_NORM, OTHER };
 enum { MAX_WIDTH = 1040, MAX_ROWS = 12, ROOM = MAX_WIDTH * MAX_ROWS, GRAPHS = 40 };
 enum { TYPE_F16 = 1 };
 
-static const struct quire_op_codes codes = {SET_ROWS, FLASH_ATTENTION, CUSTOM, ADD, MULTIPLY, RMS_NORM};
+static const struct quire_op_codes codes = {
+    .set_rows = SET_ROWS,
+    .flash_attention = FLASH_ATTENTION,
+    .custom = CUSTOM,
+    .add = ADD,
+    .multiply = MULTIPLY,
+    .rms_norm = RMS_NORM,
+    .rope = -1,
+    .view = -1,
+    .reshape = -1,
+    .permute = -1,
+    .transpose = -1,
+};
 static const float epsilon = 1e-5f;
 
 /* sum = left + right, norm of sum, product = norm * weight; without a sum, the norm is of `left`. */

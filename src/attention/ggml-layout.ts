@@ -11,13 +11,29 @@ const INIT_PARAMS = koffi.struct('quire_ggml_init_params', {
 /** `enum ggml_type` and `GGML_N_TASKS_MAX`, which are part of the GGUF format and of ggml's interface. */
 const F32 = 0;
 const F16 = 1;
+const I32 = 26;
 const I64 = 27;
 const N_TASKS_MAX = -1;
 
 const PROBE_NAME = 'quire_layout_probe';
-const NODES = 24;
+const NODES = 32;
 /** Any value that is not by chance in a node: it is stored, never followed. */
 const USER_DATA = 0x5eed5eedn;
+
+/** What ggml calls the kinds of nodes whose codes are learnt. */
+const OP_NAMES: readonly (readonly [keyof OpCodes, string])[] = [
+  ['set_rows', 'SET_ROWS'],
+  ['flash_attention', 'FLASH_ATTN_EXT'],
+  ['custom', 'CUSTOM'],
+  ['add', 'ADD'],
+  ['multiply', 'MUL'],
+  ['rms_norm', 'RMS_NORM'],
+  ['rope', 'ROPE'],
+  ['view', 'VIEW'],
+  ['reshape', 'RESHAPE'],
+  ['permute', 'PERMUTE'],
+  ['transpose', 'TRANSPOSE'],
+];
 
 /**
  * Has the loaded ggml make one node of each kind that the kernel reads or rewrites, lets the kernel compare them with
@@ -55,7 +71,10 @@ export function learnGgmlLayout(ggmlBaseLibrary: string, kernel: KernelLibrary):
     const weight = tensor(F32, 64, 1, 1, 1);
     const multiply = ggml.multiply(context, norm, weight);
 
-    const codes: OpCodes = { set_rows: 0, flash_attention: 0, custom: 0, add: 0, multiply: 0, rms_norm: 0 };
+    const positions = tensor(I32, 4, 1, 1, 1);
+    const divisors = tensor(F32, 8, 1, 1, 1);
+
+    const codes = Object.fromEntries(OP_NAMES.map(([kind]) => [kind, 0])) as unknown as OpCodes;
     const wrong = kernel.checkLayout(
       {
         tensor: named,
@@ -78,20 +97,19 @@ export function learnGgmlLayout(ggmlBaseLibrary: string, kernel: KernelLibrary):
         rms_norm: norm,
         weight,
         multiply,
+        positions,
+        divisors,
+        rope: ggml.rope(context, query, positions, divisors, 16, 2, 3, 4, 5, 6, 7, 8, 9),
+        view: ggml.view(context, rows, 64, 0),
+        reshape: ggml.reshape(context, rows, 32, 4),
+        permute: ggml.permute(context, rows, 1, 0, 2, 3),
+        transpose: ggml.transpose(context, rows),
       },
       codes,
     );
     if (wrong !== null) throw unfit(`${wrong} is laid out differently`);
-    const names: [number, string][] = [
-      [codes.set_rows, 'SET_ROWS'],
-      [codes.flash_attention, 'FLASH_ATTN_EXT'],
-      [codes.custom, 'CUSTOM'],
-      [codes.add, 'ADD'],
-      [codes.rms_norm, 'RMS_NORM'],
-      [codes.multiply, 'MUL'],
-    ];
-    for (const [code, name] of names) {
-      if (ggml.opName(code) !== name) throw unfit(`the code of ${name} is not where it is expected`);
+    for (const [kind, name] of OP_NAMES) {
+      if (ggml.opName(codes[kind]) !== name) throw unfit(`the code of ${name} is not where it is expected`);
     }
     return codes;
   } finally {
@@ -122,6 +140,14 @@ function bind(path: string) {
         'float max_bias, float logit_softcap)',
     ),
     addSinks: library.func('void ggml_flash_attn_ext_add_sinks(void *attention, void *sinks)'),
+    rope: library.func(
+      'void *ggml_rope_ext(void *context, void *a, void *positions, void *divisors, int dimensions, int mode, int length, ' +
+        'float base, float scale, float extrapolation, float magnitude, float beta_fast, float beta_slow)',
+    ),
+    view: library.func('void *ggml_view_1d(void *context, void *a, int64_t, size_t offset)'),
+    reshape: library.func('void *ggml_reshape_2d(void *context, void *a, int64_t, int64_t)'),
+    permute: library.func('void *ggml_permute(void *context, void *a, int, int, int, int)'),
+    transpose: library.func('void *ggml_transpose(void *context, void *a)'),
     add: library.func('void *ggml_add(void *context, void *a, void *b)'),
     rmsNorm: library.func('void *ggml_rms_norm(void *context, void *a, float epsilon)'),
     multiply: library.func('void *ggml_mul(void *context, void *a, void *b)'),

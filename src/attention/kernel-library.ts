@@ -13,6 +13,11 @@ export interface OpCodes {
   add: number;
   rms_norm: number;
   multiply: number;
+  rope: number;
+  view: number;
+  reshape: number;
+  permute: number;
+  transpose: number;
 }
 
 /** `struct quire_layout_probe`. */
@@ -37,6 +42,13 @@ export interface LayoutProbe {
   rms_norm: Pointer;
   weight: Pointer;
   multiply: Pointer;
+  positions: Pointer;
+  divisors: Pointer;
+  rope: Pointer;
+  view: Pointer;
+  reshape: Pointer;
+  permute: Pointer;
+  transpose: Pointer;
 }
 
 /** `QUIRE_ERROR_BYTES`. */
@@ -49,6 +61,11 @@ const OP_CODES = koffi.struct('quire_op_codes', {
   add: 'int32_t',
   multiply: 'int32_t',
   rms_norm: 'int32_t',
+  rope: 'int32_t',
+  view: 'int32_t',
+  reshape: 'int32_t',
+  permute: 'int32_t',
+  transpose: 'int32_t',
 });
 
 /** `struct quire_shape`. */
@@ -114,6 +131,13 @@ const LAYOUT_PROBE = koffi.struct('quire_layout_probe', {
   rms_norm: 'void *',
   weight: 'void *',
   multiply: 'void *',
+  positions: 'void *',
+  divisors: 'void *',
+  rope: 'void *',
+  view: 'void *',
+  reshape: 'void *',
+  permute: 'void *',
+  transpose: 'void *',
 });
 
 /** `struct quire_decode`. */

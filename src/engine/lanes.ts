@@ -43,14 +43,14 @@ const MOST_LANES = 8;
 
 /**
  * Rows that a lane must have to be worth it. Every lane reads all weights: with fewer rows, that takes longer than waiting
- * for each other does. On two cores, decodes of 16 rows a lane took 5 to 12 % less time than in one context with weights of 90 and
- * 145 MB, and 6 % more with 350 MB, where 32 rows a lane took 4 % less.
+ * for each other does. On two cores, decodes of 16 rows a lane took 7 to 9 % less time than in one context with weights of 90 MB, 2 %
+ * more with 145 MB and 6 % more with 350 MB; 32 rows a lane as long with 145 MB, and 4 % less with 350 MB.
  */
 export function leastLaneRows(weightBytes: number): number {
-  return weightBytes > LARGE_WEIGHTS ? 32 : 16;
+  return weightBytes > SMALL_WEIGHTS ? 32 : 16;
 }
 
-const LARGE_WEIGHTS = 200e6;
+const SMALL_WEIGHTS = 120e6;
 
 /** What padding may add to a lane's rows and outputs, and what sharing steps out evenly may be off by. */
 const SLACK = 64;

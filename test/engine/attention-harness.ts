@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { createRandom, type Random } from '../../bench/random.js';
 import { buildKernel, PAGE_TOKENS, PAGE_TYPES, type PageType } from '../../src/attention/index.js';
-import { errorBuffer, errorText, loadKernelLibrary } from '../../src/attention/kernel-library.js';
+import { errorBuffer, errorText, loadKernelLibrary, type OpCodes } from '../../src/attention/kernel-library.js';
 import { cCompilers, nativeSources, withCompiled } from '../support/compile-c.js';
 
 const kernelPath = (await buildKernel()).path;
@@ -103,6 +103,12 @@ const attend = promisify(
   raw.func('quire_attend', 'void', ['void *', 'int32_t', koffi.pointer(QUERIES), 'int32_t']).async,
 );
 
+/** No graph will have them. */
+const CODES: OpCodes = {
+  ...{ set_rows: 1, flash_attention: 2, custom: 3, add: 4, multiply: 5, rms_norm: 6 },
+  ...{ rope: 7, view: 8, reshape: 9, permute: 10, transpose: 11 },
+};
+
 /** Computes a problem with the kernel, on pages from the last to the first. @returns [rows][heads][headSize] */
 export async function runKernel(problem: Problem, level: string, threads: number): Promise<Float32Array> {
   const { kvHeads, heads, headSize, positions, rows, window } = problem;
@@ -118,8 +124,7 @@ export async function runKernel(problem: Problem, level: string, threads: number
     threads: 0,
   };
   const error = errorBuffer();
-  const codes = { set_rows: 1, flash_attention: 2, custom: 3, add: 4, multiply: 5, rms_norm: 6 };
-  const handle = library.open(shape, level, codes, error);
+  const handle = library.open(shape, level, CODES, error);
   if (handle === null) throw new Error(errorText(error));
 
   const table = Int32Array.from({ length: pages }, (_, i) => pages - 1 - i);

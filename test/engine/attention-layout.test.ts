@@ -19,7 +19,7 @@ function misled(change: (probe: LayoutProbe) => Partial<LayoutProbe>): KernelLib
 
 test('the mirror of ggml fits the pinned llama.cpp', () => {
   const codes = learnGgmlLayout(ggmlBase, kernel);
-  expect(new Set(Object.values(codes)).size).toBe(6);
+  expect(new Set(Object.values(codes)).size).toBe(11);
 });
 
 test.each<[string, (probe: LayoutProbe) => Partial<LayoutProbe>]>([
@@ -31,6 +31,7 @@ test.each<[string, (probe: LayoutProbe) => Partial<LayoutProbe>]>([
   ['sources of add', (probe) => ({ sum_with: probe.rows })],
   ['rms_norm', (probe) => ({ rms_norm: probe.add })],
   ['sources of mul', (probe) => ({ weight: probe.rows })],
+  ['sources of rope', (probe) => ({ positions: probe.indices })],
 ])('a ggml with other %s is refused, with what to do', (field, change) => {
   const learn = () => learnGgmlLayout(ggmlBase, misled(change));
   expect(learn).toThrow(AttentionError);
