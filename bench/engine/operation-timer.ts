@@ -8,7 +8,8 @@ export type OperationTimes = Record<(typeof OPERATIONS)[number], number>;
 
 /**
  * Measures how long the nodes of llama.cpp's graphs take. It has llama.cpp compute them one by one, which costs some
- * microseconds a node, so that a step takes longer in sum than without it.
+ * microseconds a node, so that a step takes longer in sum than without it. The kernel rewrites nodes before any runs, where these
+ * run as they come: what a graph of pages computes is not right the first time, and takes a little longer.
  */
 export interface OperationTimer {
   /** For the context to be measured. @param inner what would else be asked about each node, as it still is */
@@ -65,8 +66,9 @@ export function openOperationTimer(ggmlBaseLibrary: string): OperationTimer {
 
 const noTimes = (): OperationTimes => ({ matmul: 0, attention: 0, rest: 0 });
 
-/** What is computed over pages is a `CUSTOM` node; llama.cpp's own nodes that write keys and values are named so. */
+/** What is computed over pages, and norms, are `CUSTOM` nodes; llama.cpp's own nodes that write keys and values are named so. */
 function kindOf(operation: string, name: string): keyof OperationTimes {
   if (operation === 'MUL_MAT') return 'matmul';
+  if (name.includes('norm')) return 'rest';
   return operation === 'CUSTOM' || operation === 'FLASH_ATTN_EXT' || name.startsWith('cache_') ? 'attention' : 'rest';
 }
