@@ -100,9 +100,9 @@ struct kernel {
                  float epsilon);
 
     /*
-     * Rotates the first `dimensions` of `count` floats, a multiple of 16, into `target`, and copies the rest: each is multiplied
-     * with its factor, and its partner, times that one's of the second `dimensions` factors, is added. Partners are neighbours,
-     * or numbers of the two halves.
+     * Rotates the first `dimensions` of `count` floats, a multiple of 16, into `target`, and copies the rest. Each becomes the first
+     * number of its pair times its factor, plus the second one times its factor of the second `dimensions`. A pair is of
+     * neighbours, or has a number of each half.
      */
     void (*rotate)(const float *source, const float *factors, int dimensions, bool pairs, float *target, int count);
 

@@ -513,7 +513,7 @@ TARGET static void merge(struct softmax_state *state, float *sums, const struct 
 typedef float panel_half __attribute__((vector_size(PAGE_TOKENS / 2 * sizeof(float))));
 typedef double panel_squares __attribute__((vector_size(PAGE_TOKENS / 2 * sizeof(double))));
 
-/* Products of floats are exact in doubles, so it does not matter whether they are fused with their sums. */
+/* Squares are floats and their sums doubles, as in llama.cpp: hardly ever will another order of sums change a float's last bit. */
 TARGET static void norm(const float *a, const float *b, float *sum, const float *weight, float *target, int count,
                         float epsilon) {
     const float *x = b == NULL ? a : sum;
@@ -527,8 +527,7 @@ TARGET static void norm(const float *a, const float *b, float *sum, const float 
         for (int half = 0; half < 2; half++) {
             panel_half floats;
             memcpy(&floats, x + i + half * PAGE_TOKENS / 2, sizeof floats);
-            const panel_squares doubles = __builtin_convertvector(floats, panel_squares);
-            squares[half] += doubles * doubles;
+            squares[half] += __builtin_convertvector(floats * floats, panel_squares);
         }
     }
     squares[0] += squares[1];
@@ -540,21 +539,21 @@ TARGET static void norm(const float *a, const float *b, float *sum, const float 
     }
 }
 
+/* The product with a pair's second number is rounded before that with its first is added, as llama.cpp does it. */
 TARGET static void rotate(const float *source, const float *factors, int dimensions, bool pairs, float *target, int count) {
-    float partners[MAX_HEAD_SIZE];
-    const size_t half_bytes = (size_t)dimensions / 2 * sizeof *source;
-    if (pairs) {
-        for (int d = 0; d < dimensions; d += 2) {
-            partners[d] = source[d + 1];
-            partners[d + 1] = source[d];
-        }
-    } else {
-        memcpy(partners, source + dimensions / 2, half_bytes);
-        memcpy(partners + dimensions / 2, source, half_bytes);
+    float firsts[MAX_HEAD_SIZE], seconds[MAX_HEAD_SIZE];
+    const int half = dimensions / 2;
+    for (int i = 0; pairs && i < half; i++) {
+        firsts[2 * i] = firsts[2 * i + 1] = source[2 * i];
+        seconds[2 * i] = seconds[2 * i + 1] = source[2 * i + 1];
+    }
+    for (int i = 0; !pairs && i < half; i++) {
+        firsts[i] = firsts[i + half] = source[i];
+        seconds[i] = seconds[i + half] = source[i + half];
     }
     for (int d = 0; d < dimensions; d += LANES) {
-        const vec own = vec_multiply(vec_load(source + d), vec_load(factors + d));
-        vec_store(target + d, vec_multiply_add(vec_load(partners + d), vec_load(factors + dimensions + d), own));
+        const vec second = vec_multiply(vec_load(seconds + d), vec_load(factors + dimensions + d));
+        vec_store(target + d, vec_multiply_add(vec_load(firsts + d), vec_load(factors + d), second));
     }
     memcpy(target + dimensions, source + dimensions, (size_t)(count - dimensions) * sizeof *source);
 }

@@ -38,14 +38,14 @@ int32_t rotations_find(struct rotations *rotations, const struct ggml_tensor *no
 static void make_factors(const struct rotation_rule *rule, int32_t position, float *factors) {
     const int32_t half = rule->dimensions / 2;
     const float ratio = powf(rule->base, -2.0f / (float)rule->dimensions);
-    float *own = factors, *of_partner = factors + rule->dimensions, angle = (float)position;
+    float *of_first = factors, *of_second = factors + rule->dimensions, angle = (float)position;
     for (int32_t i = 0; i < half; i++, angle *= ratio) {
         const float divided = rule->divisors == NULL ? angle : angle / rule->divisors[i];
         const float cosine = cosf(rule->scale * divided) * rule->magnitude, sine = sinf(rule->scale * divided) * rule->magnitude;
         const int32_t first = rule->pairs ? 2 * i : i, second = rule->pairs ? first + 1 : i + half;
-        own[first] = own[second] = cosine;
-        of_partner[first] = -sine;
-        of_partner[second] = sine;
+        of_first[first] = of_second[second] = cosine;
+        of_first[second] = sine;
+        of_second[first] = -sine;
     }
 }
 

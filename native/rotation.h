@@ -20,7 +20,7 @@ struct rotation_rule {
 
 struct rotation {
     struct rotation_rule rule;
-    float *factors; /* [row][2][dimensions]: what numbers are multiplied with, and what their partners are */
+    float *factors; /* [row][2][dimensions]: what the first number of a pair is multiplied with, and the second */
     size_t floats;
     int32_t rows;   /* of this step, whose factors these are; 0: of none yet */
 };
