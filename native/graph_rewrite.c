@@ -4,6 +4,7 @@
 #include "handle.h"
 #include "lanes.h"
 #include "norm_nodes.h"
+#include "rotation_nodes.h"
 
 #include <string.h>
 
@@ -77,74 +78,6 @@ static struct layer *layer_at(struct quire_attention *handle, int index, const s
     return NULL;
 }
 
-/* Whether a node reads, perhaps by way of nodes that nothing is left to do for, where another one's result will be. */
-static bool reads(const struct ggml_tensor *node, const struct ggml_tensor *result) {
-    for (int i = 0; i < 10 && node->src[i] != NULL; i++) {
-        if (ggml_overlap(node->src[i], result)) return true;
-        if (node->src[i]->op == GGML_OP_NONE && reads(node->src[i], result)) return true;
-    }
-    return false;
-}
-
-/*
- * A rotation can be left to attention where it is one that we can do, and what it rotates was made by the node right before and can
- * be made where the rotation's result would be: attention will find it there.
- */
-static void look_at_rotation(struct ggml_tensor *node, struct quire_attention *handle) {
-    const struct ggml_tensor *positions = node->src[1];
-    struct ggml_tensor *source = node->src[0], *maker = graph_without_views(source);
-    const struct last_nodes *last = &handle->last_nodes;
-    const bool follows = last->newest == source && (source == maker || last->before == maker);
-    const bool of_heads = node->type == GGML_TYPE_F32 && source->type == GGML_TYPE_F32 && node->ne[3] == 1 &&
-                          node->ne[0] == handle->memory->head_size && node->ne[2] == handle->plan.row_count;
-    const bool has_positions = positions->type == GGML_TYPE_I32 && positions->op == GGML_OP_NONE &&
-                               positions->data != NULL && positions->ne[0] == node->ne[2];
-    if (!follows || !of_heads || !has_positions || rotations_find(&handle->rotations, node) < 0) return;
-    const bool alike = source->data == maker->data && memcmp(node->nb, source->nb, sizeof node->nb) == 0 &&
-                       maker->ne[3] * maker->nb[3] == node->ne[3] * node->nb[3];
-    if (!alike || (node->data != maker->data && reads(maker, node))) return;
-    handle->unread[1] = handle->unread[0];
-    handle->unread[0] = node;
-}
-
-/* The place among unread rotations of what this is a view of, or NULL. */
-static struct ggml_tensor **unread_rotation(struct ggml_tensor *tensor, struct quire_attention *handle) {
-    const struct ggml_tensor *whole = graph_without_views(tensor);
-    for (int i = 0; i < UNREAD_ROTATIONS; i++) {
-        if (handle->unread[i] == whole) return &handle->unread[i];
-    }
-    return NULL;
-}
-
-/* What anything but attention reads must be rotated by then. */
-static void look_at_sources(const struct ggml_tensor *node, struct quire_attention *handle) {
-    for (int i = 0; i < 10 && node->src[i] != NULL; i++) {
-        struct ggml_tensor **unread = unread_rotation(node->src[i], handle);
-        if (unread != NULL) *unread = NULL;
-    }
-}
-
-/* Takes the rotation of these queries or keys out of the graph, if it can be. Returns its index, counted from 1, or 0. */
-static int32_t take_rotation(struct ggml_tensor *rows, struct quire_attention *handle) {
-    struct ggml_tensor **unread = unread_rotation(rows, handle);
-    if (unread == NULL) return 0;
-    struct ggml_tensor *node = *unread, *source = node->src[0], *maker = graph_without_views(source);
-    *unread = NULL;
-    maker->data = source->data = node->data;
-    node->op = GGML_OP_NONE;
-    return rotations_find(&handle->rotations, node) + 1;
-}
-
-/* Has the factors ready by which queries or keys will be rotated. `index` is what take_rotation said. */
-static struct rotation *ready_rotation(struct ggml_tensor *rows, int32_t index, struct quire_attention *handle) {
-    if (index == 0 || handle->refused) return NULL;
-    struct rotation *rotation = &handle->rotations.all[index - 1];
-    const struct ggml_tensor *positions = graph_without_views(rows)->src[1];
-    if (rotation_prepare(rotation, positions->data, handle->plan.row_count)) return rotation;
-    handle_refuse(handle, "no memory for the factors of %d rows", (int)handle->plan.row_count);
-    return NULL;
-}
-
 static void check_rows(struct quire_attention *handle, int64_t rows) {
     if (rows == handle->plan.row_count) return;
     handle_refuse(handle,
@@ -166,7 +99,7 @@ static void rewrite_set_rows(struct ggml_tensor *node, struct quire_attention *h
     const struct ggml_tensor *cache = node->src[2];
     struct ggml_tensor *rows = node->src[0];
     if (strncmp(cache->name, "cache_k_l", 9) != 0 && strncmp(cache->name, "cache_v_l", 9) != 0) {
-        look_at_sources(node, handle);
+        rotation_nodes_see_reader(node, handle);
         return;
     }
     const bool values = cache->name[6] == 'v';
@@ -185,8 +118,8 @@ static void rewrite_set_rows(struct ggml_tensor *node, struct quire_attention *h
         layer->values = rows;
     } else {
         layer->keys = rows;
-        if (node->op != GGML_OP_NONE) node->op_params[KEY_ROTATION] = take_rotation(rows, handle);
-        layer->key_rotation = ready_rotation(rows, node->op_params[KEY_ROTATION], handle);
+        if (node->op != GGML_OP_NONE) node->op_params[KEY_ROTATION] = rotation_nodes_take(rows, handle);
+        layer->key_rotation = rotation_nodes_ready(rows, node->op_params[KEY_ROTATION], handle);
     }
     node->op = GGML_OP_NONE;
 }
@@ -228,8 +161,8 @@ static void rewrite_attention(struct ggml_tensor *node, struct quire_attention *
     memset(node->op_params, 0, sizeof node->op_params);
     memcpy(node->op_params, &params, sizeof params);
     memcpy(&node->op_params[FORMER_PARAMS], &former, sizeof former);
-    node->op_params[QUERY_ROTATION] = take_rotation(node->src[0], handle);
-    layer->query_rotation = ready_rotation(node->src[0], node->op_params[QUERY_ROTATION], handle);
+    node->op_params[QUERY_ROTATION] = rotation_nodes_take(node->src[0], handle);
+    layer->query_rotation = rotation_nodes_ready(node->src[0], node->op_params[QUERY_ROTATION], handle);
     node->op = handle->codes.custom;
 }
 
@@ -242,7 +175,7 @@ static void check_rewritten(const struct ggml_tensor *node, struct quire_attenti
     if (layer->handle != handle) return;
     check_rows(handle, node->src[0]->ne[1]);
     check_graphs(layer);
-    layer->query_rotation = ready_rotation(node->src[0], node->op_params[QUERY_ROTATION], handle);
+    layer->query_rotation = rotation_nodes_ready(node->src[0], node->op_params[QUERY_ROTATION], handle);
 }
 
 static bool is_view(const struct ggml_tensor *node, const struct quire_op_codes *codes) {
@@ -256,8 +189,8 @@ bool graph_rewrite_node(struct ggml_tensor *node, bool ask, void *user_data) {
         if (sets_rows && node->src[2] != NULL) rewrite_set_rows(node, handle);
         else if (node->op == handle->codes.flash_attention) rewrite_attention(node, handle);
         else if (node->op == handle->codes.custom) check_rewritten(node, handle);
-        else if (node->op == handle->codes.rope) look_at_rotation(node, handle);
-        else if (!is_view(node, &handle->codes)) look_at_sources(node, handle);
+        else if (node->op == handle->codes.rope) rotation_nodes_look(node, handle);
+        else if (!is_view(node, &handle->codes)) rotation_nodes_see_reader(node, handle);
         norm_nodes_look(&handle->last_nodes, node, handle->kernel, &handle->codes);
     }
     return false;

@@ -48,7 +48,8 @@ struct quire_attention {
     struct layer *layers;
     struct last_nodes last_nodes;
     struct rotations rotations;
-    struct ggml_tensor *unread[UNREAD_ROTATIONS]; /* rotations of this graph that could be left to attention, and nothing reads yet */
+    /* Of this graph: those that could be left to attention, and that nothing has read yet. */
+    struct ggml_tensor *unread_rotations[UNREAD_ROTATIONS];
 
     /* Why this step's graph cannot be computed, if so: it then writes no pages and its attention is all zeros. */
     atomic_bool refused;

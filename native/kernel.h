@@ -102,9 +102,9 @@ struct kernel {
     /*
      * Rotates the first `dimensions` of `count` floats, a multiple of 16, into `target`, and copies the rest. Each becomes the first
      * number of its pair times its factor, plus the second one times its factor of the second `dimensions`. A pair is of
-     * neighbours, or has a number of each half.
+     * `neighbours`, or has a number of each half.
      */
-    void (*rotate)(const float *source, const float *factors, int dimensions, bool pairs, float *target, int count);
+    void (*rotate)(const float *source, const float *factors, int dimensions, bool neighbours, float *target, int count);
 
     /* Soft-cap and ALiBi: changes the scores [rows][64] of one block. */
     void (*change_scores)(float *scores, int rows, const struct score_rule *rule);

@@ -540,14 +540,15 @@ TARGET static void norm(const float *a, const float *b, float *sum, const float 
 }
 
 /* The product with a pair's second number is rounded before that with its first is added, as llama.cpp does it. */
-TARGET static void rotate(const float *source, const float *factors, int dimensions, bool pairs, float *target, int count) {
+TARGET static void rotate(const float *source, const float *factors, int dimensions, bool neighbours, float *target,
+                          int count) {
     float firsts[MAX_HEAD_SIZE], seconds[MAX_HEAD_SIZE];
     const int half = dimensions / 2;
-    for (int i = 0; pairs && i < half; i++) {
+    for (int i = 0; neighbours && i < half; i++) {
         firsts[2 * i] = firsts[2 * i + 1] = source[2 * i];
         seconds[2 * i] = seconds[2 * i + 1] = source[2 * i + 1];
     }
-    for (int i = 0; !pairs && i < half; i++) {
+    for (int i = 0; !neighbours && i < half; i++) {
         firsts[i] = firsts[i + half] = source[i];
         seconds[i] = seconds[i + half] = source[i + half];
     }

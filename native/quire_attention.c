@@ -151,7 +151,7 @@ int32_t quire_begin_step(struct quire_attention *handle, int32_t rows, const int
                          const int32_t *table_offsets, const int32_t *tables, int32_t table_entries, char *error) {
     forget_refusal(handle);
     handle->last_nodes = (struct last_nodes){NULL, NULL};
-    memset(handle->unread, 0, sizeof handle->unread);
+    memset(handle->unread_rotations, 0, sizeof handle->unread_rotations);
     rotations_begin_step(&handle->rotations);
     const char *wrong = step_plan_make(&handle->plan, handle->memory->pages, handle->memory->kv_heads, rows, positions,
                                        slots, table_offsets, tables, table_entries);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static bool same(const struct rotation_rule *a, const struct rotation_rule *b) {
-    return a->dimensions == b->dimensions && a->pairs == b->pairs && a->base == b->base && a->scale == b->scale &&
+    return a->dimensions == b->dimensions && a->neighbours == b->neighbours && a->base == b->base && a->scale == b->scale &&
            a->magnitude == b->magnitude && a->divisors == b->divisors;
 }
 
@@ -20,7 +20,7 @@ int32_t rotations_find(struct rotations *rotations, const struct ggml_tensor *no
     if (divisors != NULL && (divisors->type != GGML_TYPE_F32 || divisors->op != GGML_OP_NONE)) return -1;
     const struct rotation_rule rule = {
         .dimensions = params.dimensions,
-        .pairs = params.mode == GGML_ROPE_NEIGHBOURS,
+        .neighbours = params.mode == GGML_ROPE_NEIGHBOURS,
         .base = params.base,
         .scale = params.scale,
         .magnitude = params.magnitude,
@@ -42,7 +42,7 @@ static void make_factors(const struct rotation_rule *rule, int32_t position, flo
     for (int32_t i = 0; i < half; i++, angle *= ratio) {
         const float divided = rule->divisors == NULL ? angle : angle / rule->divisors[i];
         const float cosine = cosf(rule->scale * divided) * rule->magnitude, sine = sinf(rule->scale * divided) * rule->magnitude;
-        const int32_t first = rule->pairs ? 2 * i : i, second = rule->pairs ? first + 1 : i + half;
+        const int32_t first = rule->neighbours ? 2 * i : i, second = rule->neighbours ? first + 1 : i + half;
         of_first[first] = of_second[second] = cosine;
         of_first[second] = sine;
         of_second[first] = -sine;

@@ -13,7 +13,7 @@ enum { MAX_ROTATIONS = 4 }; /* of one model: layers with and without a window ma
 /* What a node's parameters and factors say. */
 struct rotation_rule {
     int32_t dimensions;     /* that are rotated, the first ones of a head; a multiple of 16 */
-    bool pairs;             /* neighbours are rotated together, else numbers of the two halves */
+    bool neighbours;        /* are rotated together, else numbers of the two halves */
     float base, scale, magnitude;
     const float *divisors;  /* of each angle, or NULL */
 };
@@ -45,7 +45,7 @@ static inline const float *rotated(const struct rotation *rotation, const struct
     if (rotation == NULL) return vector;
     const int dimensions = rotation->rule.dimensions;
     const float *factors = rotation->factors + (size_t)row * 2 * (size_t)dimensions;
-    kernel->rotate(vector, factors, dimensions, rotation->rule.pairs, room, size);
+    kernel->rotate(vector, factors, dimensions, rotation->rule.neighbours, room, size);
     return room;
 }
 

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "crowd.h"
+#include "nodes.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -43,9 +44,8 @@ static void open_stage(struct stage *stage, const struct scenario *scenario, con
     *stage = (struct stage){.scenario = scenario, .level = level, .hole = -1};
     struct quire_shape shape = scenario->shape;
     shape.pages = pages;
-    const struct quire_op_codes codes = {.set_rows = 1, .flash_attention = 2, .custom = 3};
     char error[QUIRE_ERROR_BYTES];
-    stage->handle = quire_open(&shape, level, &codes, error);
+    stage->handle = quire_open(&shape, level, &node_codes, error);
     if (stage->handle == NULL) fail(stage, "quire_open", error);
     for (int i = 0; i < scenario->sequence_count; i++) {
         stage->tables[i] = must_allocate(MAX_LENGTH / PAGE_TOKENS, sizeof(int));

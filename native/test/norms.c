@@ -1,8 +1,7 @@
 #include "norms.h"
 
-#include "ggml_abi.h"
 #include "graph_rewrite.h"
-#include "quire_attention.h"
+#include "nodes.h"
 #include "rng.h"
 
 #include <math.h>
@@ -11,23 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SET_ROWS = 1, FLASH_ATTENTION, CUSTOM, ADD, MULTIPLY, RMS_NORM, OTHER };
 enum { MAX_WIDTH = 1040, MAX_ROWS = 12, ROOM = MAX_WIDTH * MAX_ROWS, GRAPHS = 40 };
-enum { TYPE_F16 = 1 };
 
-static const struct quire_op_codes codes = {
-    .set_rows = SET_ROWS,
-    .flash_attention = FLASH_ATTENTION,
-    .custom = CUSTOM,
-    .add = ADD,
-    .multiply = MULTIPLY,
-    .rms_norm = RMS_NORM,
-    .rope = -1,
-    .view = -1,
-    .reshape = -1,
-    .permute = -1,
-    .transpose = -1,
-};
 static const float epsilon = 1e-5f;
 
 /* sum = left + right, norm of sum, product = norm * weight; without a sum, the norm is of `left`. */
@@ -40,16 +24,6 @@ struct graph {
     bool adds;
 };
 
-static struct ggml_tensor tensor(int op, int64_t width, int64_t rows, int64_t more_rows, float *data) {
-    const size_t row = (size_t)width * sizeof(float);
-    return (struct ggml_tensor){
-        .op = op,
-        .ne = {width, rows, more_rows, 1},
-        .nb = {sizeof(float), row, row * (size_t)rows, row * (size_t)(rows * more_rows)},
-        .data = data,
-    };
-}
-
 /* In fresh memory each; `rows` times `more_rows` are at most MAX_ROWS. */
 static void make(struct graph *graph, struct rng *rng, int64_t width, int64_t rows, int64_t more_rows, bool adds) {
     graph->width = width;
@@ -60,12 +34,12 @@ static void make(struct graph *graph, struct rng *rng, int64_t width, int64_t ro
         graph->rights[i] = (float)(rng_unit(rng) * 2 - 1);
     }
     for (int i = 0; i < MAX_WIDTH; i++) graph->weights[i] = (float)(rng_unit(rng) * 3);
-    graph->left = tensor(GGML_OP_NONE, width, rows, more_rows, graph->lefts);
-    graph->right = tensor(OTHER, width, rows, more_rows, graph->rights);
-    graph->sum = tensor(ADD, width, rows, more_rows, graph->sums);
-    graph->norm = tensor(RMS_NORM, width, rows, more_rows, graph->products);
-    graph->weight = tensor(GGML_OP_NONE, width, 1, 1, graph->weights);
-    graph->product = tensor(MULTIPLY, width, rows, more_rows, graph->products);
+    graph->left = node_of(GGML_OP_NONE, width, rows, more_rows, graph->lefts);
+    graph->right = node_of(OTHER, width, rows, more_rows, graph->rights);
+    graph->sum = node_of(ADD, width, rows, more_rows, graph->sums);
+    graph->norm = node_of(RMS_NORM, width, rows, more_rows, graph->products);
+    graph->weight = node_of(GGML_OP_NONE, width, 1, 1, graph->weights);
+    graph->product = node_of(MULTIPLY, width, rows, more_rows, graph->products);
     graph->sum.src[0] = &graph->left;
     graph->sum.src[1] = &graph->right;
     graph->norm.src[0] = adds ? &graph->sum : &graph->left;
@@ -209,7 +183,7 @@ static int check_left_alone(struct graph *graph, const char *level, struct quire
 int check_norms(const char *level, uint64_t seed) {
     const struct quire_shape shape = {.layers = 1, .kv_heads = 1, .head_size = 32, .pages = 1};
     char error[QUIRE_ERROR_BYTES];
-    struct quire_attention *handle = quire_open(&shape, level, &codes, error);
+    struct quire_attention *handle = quire_open(&shape, level, &node_codes, error);
     struct graph *graph = malloc(sizeof *graph);
     struct rng rng = {seed};
     const bool ready = handle != NULL && graph != NULL;

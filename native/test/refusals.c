@@ -1,13 +1,11 @@
 #include "refusals.h"
 
-#include "quire_attention.h"
+#include "nodes.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { PAGES = 4, PAGE_TOKENS = 16, MAX_ROWS = 3 };
-
-static const struct quire_op_codes codes = {.set_rows = 1, .flash_attention = 2, .custom = 3};
 
 struct wrong_shape {
     const char *what;
@@ -66,15 +64,15 @@ int check_refusals(const char *level) {
     int wrong = 0;
     char error[QUIRE_ERROR_BYTES] = "";
     for (size_t i = 0; i < sizeof wrong_shapes / sizeof wrong_shapes[0]; i++) {
-        struct quire_attention *handle = quire_open(&wrong_shapes[i].shape, level, &codes, error);
+        struct quire_attention *handle = quire_open(&wrong_shapes[i].shape, level, &node_codes, error);
         wrong += judge(level, wrong_shapes[i].what, handle == NULL, error, wrong_shapes[i].reason);
         if (handle != NULL) quire_close(handle);
     }
 
     const struct quire_shape shape = {.layers = 1, .kv_heads = 1, .head_size = 16, .pages = PAGES};
-    struct quire_attention *handle = quire_open(&shape, "sse9", &codes, error);
+    struct quire_attention *handle = quire_open(&shape, "sse9", &node_codes, error);
     wrong += judge(level, "an instruction set of another name", handle == NULL, error, "sse9");
-    handle = quire_open(&shape, level, &codes, error);
+    handle = quire_open(&shape, level, &node_codes, error);
     if (handle == NULL) {
         printf("%s: a right shape: refused: %s\n", level, error);
         return wrong + 1;

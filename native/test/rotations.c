@@ -1,8 +1,7 @@
 #include "rotations.h"
 
-#include "ggml_abi.h"
 #include "graph_rewrite.h"
-#include "quire_attention.h"
+#include "nodes.h"
 #include "rng.h"
 
 #include <math.h>
@@ -11,23 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SET_ROWS = 1, FLASH_ATTENTION, CUSTOM, ADD, MULTIPLY, RMS_NORM, ROPE, VIEW, RESHAPE, PERMUTE, TRANSPOSE, OTHER };
-enum { HEAD_SIZE = 64, KV_HEADS = 2, HEADS = 6, ROWS = 5, PAGES = 4, TOKENS = 16, TYPE_F16 = 1 };
+enum { HEAD_SIZE = 64, KV_HEADS = 2, HEADS = 6, ROWS = 5, PAGES = 4, TOKENS = 16 };
 enum { QUERIES = ROWS * HEADS * HEAD_SIZE, KEYS = ROWS * KV_HEADS * HEAD_SIZE, MROPE = 8 };
 
-static const struct quire_op_codes codes = {
-    .set_rows = SET_ROWS,
-    .flash_attention = FLASH_ATTENTION,
-    .custom = CUSTOM,
-    .add = ADD,
-    .multiply = MULTIPLY,
-    .rms_norm = RMS_NORM,
-    .rope = ROPE,
-    .view = VIEW,
-    .reshape = RESHAPE,
-    .permute = PERMUTE,
-    .transpose = TRANSPOSE,
-};
 static const int32_t positions[ROWS] = {0, 1, 2, 17, 900}, slots[ROWS] = {0, 1, 2, 17, 36};
 
 /* One layer as llama.cpp builds it: products, reshaped, rotated, written and attended; and a result for anything else. */
@@ -40,18 +25,8 @@ struct graph {
     int32_t where_rows[ROWS];
 };
 
-static struct ggml_tensor tensor(int op, int64_t a, int64_t b, int64_t c, float *data) {
-    const size_t row = (size_t)a * sizeof(float);
-    return (struct ggml_tensor){
-        .op = op,
-        .ne = {a, b, c, 1},
-        .nb = {sizeof(float), row, row * (size_t)b, row * (size_t)(b * c)},
-        .data = data,
-    };
-}
-
 static struct ggml_tensor view(int op, struct ggml_tensor *whole, int64_t a, int64_t b, int64_t c) {
-    struct ggml_tensor result = tensor(op, a, b, c, whole->data);
+    struct ggml_tensor result = node_of(op, a, b, c, whole->data);
     result.view_src = whole->view_src == NULL ? whole : whole->view_src;
     result.src[0] = whole;
     return result;
@@ -63,29 +38,29 @@ static void make(struct graph *g, struct rng *rng, const struct ggml_rope_params
     for (int i = 0; i < KEYS; i++) g->value_rows[i] = (float)(rng_unit(rng) * 2 - 1);
     for (int i = 0; i < HEAD_SIZE / 2; i++) g->divided[i] = (float)(1 + i % 3);
     memcpy(g->where_rows, positions, sizeof positions);
-    g->input = tensor(GGML_OP_NONE, 16, 1, 1, g->inputs);
-    g->where = tensor(GGML_OP_NONE, ROWS, 1, 1, (float *)g->where_rows);
+    g->input = node_of(GGML_OP_NONE, 16, 1, 1, g->inputs);
+    g->where = node_of(GGML_OP_NONE, ROWS, 1, 1, (float *)g->where_rows);
     g->where.type = GGML_TYPE_I32;
-    g->divisors = tensor(GGML_OP_NONE, HEAD_SIZE / 2, 1, 1, g->divided);
-    g->query = tensor(OTHER, HEADS * HEAD_SIZE, ROWS, 1, g->queries);
-    g->key = tensor(OTHER, KV_HEADS * HEAD_SIZE, ROWS, 1, g->keys);
+    g->divisors = node_of(GGML_OP_NONE, HEAD_SIZE / 2, 1, 1, g->divided);
+    g->query = node_of(OTHER, HEADS * HEAD_SIZE, ROWS, 1, g->queries);
+    g->key = node_of(OTHER, KV_HEADS * HEAD_SIZE, ROWS, 1, g->keys);
     g->query.src[0] = g->key.src[0] = &g->input;
     g->query_heads = view(RESHAPE, &g->query, HEAD_SIZE, HEADS, ROWS);
     g->key_heads = view(RESHAPE, &g->key, HEAD_SIZE, KV_HEADS, ROWS);
-    g->query_rope = tensor(ROPE, HEAD_SIZE, HEADS, ROWS, g->rotated_queries);
-    g->key_rope = tensor(ROPE, HEAD_SIZE, KV_HEADS, ROWS, g->rotated_keys);
+    g->query_rope = node_of(ROPE, HEAD_SIZE, HEADS, ROWS, g->rotated_queries);
+    g->key_rope = node_of(ROPE, HEAD_SIZE, KV_HEADS, ROWS, g->rotated_keys);
     g->query_rope.src[0] = &g->query_heads;
     g->key_rope.src[0] = &g->key_heads;
     g->query_rope.src[1] = g->key_rope.src[1] = &g->where;
     g->query_rope.src[2] = g->key_rope.src[2] = divides ? &g->divisors : NULL;
     memcpy(g->query_rope.op_params, params, sizeof *params);
     memcpy(g->key_rope.op_params, params, sizeof *params);
-    g->values = tensor(OTHER, KV_HEADS * HEAD_SIZE, ROWS, 1, g->value_rows);
+    g->values = node_of(OTHER, KV_HEADS * HEAD_SIZE, ROWS, 1, g->value_rows);
     g->key_view = view(VIEW, &g->key_rope, KV_HEADS * HEAD_SIZE, ROWS, 1);
-    g->key_cache = g->value_cache = tensor(GGML_OP_NONE, KV_HEADS * HEAD_SIZE, 256, 1, NULL);
+    g->key_cache = g->value_cache = node_of(GGML_OP_NONE, KV_HEADS * HEAD_SIZE, 256, 1, NULL);
     strcpy(g->key_cache.name, "cache_k_l0");
     strcpy(g->value_cache.name, "cache_v_l0");
-    g->set_keys = g->set_values = tensor(SET_ROWS, KV_HEADS * HEAD_SIZE, 256, 1, NULL);
+    g->set_keys = g->set_values = node_of(SET_ROWS, KV_HEADS * HEAD_SIZE, 256, 1, NULL);
     g->set_keys.src[0] = &g->key_view;
     g->set_values.src[0] = &g->values;
     g->set_keys.src[1] = g->set_values.src[1] = &g->where;
@@ -96,9 +71,9 @@ static void make(struct graph *g, struct rng *rng, const struct ggml_rope_params
     g->query_view = view(PERMUTE, &g->query_rope, HEAD_SIZE, ROWS, HEADS);
     g->query_view.nb[1] = HEADS * HEAD_SIZE * sizeof(float);
     g->query_view.nb[2] = HEAD_SIZE * sizeof(float);
-    g->other = tensor(OTHER, 16, 1, 1, g->others);
+    g->other = node_of(OTHER, 16, 1, 1, g->others);
     g->other.src[0] = &g->input;
-    g->attention = tensor(FLASH_ATTENTION, HEAD_SIZE, HEADS, ROWS, g->outputs);
+    g->attention = node_of(FLASH_ATTENTION, HEAD_SIZE, HEADS, ROWS, g->outputs);
     g->attention.src[0] = &g->query_view;
     g->attention.src[1] = &g->cached_keys;
     g->attention.src[2] = &g->cached_values;
@@ -304,9 +279,9 @@ int check_rotations(const char *level, uint64_t seed) {
         const struct quire_shape shape = {
             .layers = 1, .kv_heads = KV_HEADS, .head_size = HEAD_SIZE, .pages = PAGES, .page_type = type};
         char error[QUIRE_ERROR_BYTES];
-        struct quire_attention *handle = quire_open(&shape, level, &codes, error);
-        struct quire_attention *other = quire_open(&shape, level, &codes, error);
-        struct quire_attention *plain = quire_open(&shape, level, &codes, error);
+        struct quire_attention *handle = quire_open(&shape, level, &node_codes, error);
+        struct quire_attention *other = quire_open(&shape, level, &node_codes, error);
+        struct quire_attention *plain = quire_open(&shape, level, &node_codes, error);
         struct graph *graph = malloc(sizeof *graph);
         struct rng rng = {seed};
         const bool ready = handle != NULL && other != NULL && plain != NULL && graph != NULL;

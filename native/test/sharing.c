@@ -1,6 +1,6 @@
 #include "sharing.h"
 
-#include "quire_attention.h"
+#include "nodes.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,13 +15,11 @@ static void forget(int descriptor) { (void)descriptor; }
 
 enum { PAGES = 700, LAYERS = 2, HEADS = 3, HEAD_SIZE = 32, PAGE_TOKENS = 16, TAIL_BYTES = 1000 };
 
-static const struct quire_op_codes codes = {.set_rows = 1, .flash_attention = 2, .custom = 3};
-
 static struct quire_attention *open_pages(const char *level, enum quire_page_type type, int pages) {
     const struct quire_shape shape = {
         .layers = LAYERS, .kv_heads = HEADS, .head_size = HEAD_SIZE, .pages = pages, .page_type = type};
     char error[QUIRE_ERROR_BYTES];
-    return quire_open(&shape, level, &codes, error);
+    return quire_open(&shape, level, &node_codes, error);
 }
 
 /* Writes one row of one token into the first slot of a page. */

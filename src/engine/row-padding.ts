@@ -4,7 +4,7 @@
  */
 const TILED_TYPES = ['Q4_0', 'Q8_0'];
 
-/** Rows of a large tile. Measured: a row of one that is not full takes a quarter longer. */
+/** Rows of a large tile. Measured with Q4_0: a row of one that is not full takes a quarter longer. */
 export const ROW_TILE = 16;
 
 export function hasTiledMatmuls(ftypeName: string): boolean {

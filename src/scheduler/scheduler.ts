@@ -432,7 +432,7 @@ export class Scheduler {
     );
     const greedy = prefills.filter(isGreedy);
     if (greedy.length > 0) this.sharePrefills(greedy, this.greedyBudget(budget, plan), counts);
-    this.fillTiles(counts, plan.tokens);
+    this.toWholeTiles(counts, plan.tokens);
     return prefills.flatMap((sequence) => {
       const count = counts.get(sequence);
       return count === undefined ? [] : [[sequence, count]];
@@ -465,7 +465,7 @@ export class Scheduler {
   }
 
   /** Cuts or lengthens what the last prefill gets so that a step which cannot compute all prompts has whole tiles of rows. */
-  private fillTiles(counts: Map<Sequence, number>, decodes: number): void {
+  private toWholeTiles(counts: Map<Sequence, number>, decodes: number): void {
     const { rowTile = 1, maxNumBatchedTokens } = this.options;
     const rows = [...counts.values()].reduce((sum, count) => sum + count, decodes);
     const last = [...counts].findLast(([sequence, count]) => count < remainingTokens(sequence));
