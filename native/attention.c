@@ -295,7 +295,7 @@ static void widen_block(const struct item_work *work, int pages) {
 static void load_value_units(const struct item_work *work) {
     const size_t half = page_half_bytes(QUIRE_PAGES_I16, work->head_size);
     for (int i = 0; i < BLOCK_PAGES; i++) {
-        memcpy(work->value_units + i * PAGE_TOKENS, page_units((char *)work->pages[i] + half, work->head_size),
+        memcpy(work->value_units + i * PAGE_TOKENS, page_units(work->pages[i] + half, work->head_size),
                PAGE_TOKENS * sizeof(float));
     }
 }

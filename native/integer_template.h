@@ -3,13 +3,8 @@
  * kernel_template.h, whose vectors it uses; kernel.h says why no sum leaves 32 bits.
  */
 
-/* Where the units of a half page are: floats, one for each token. */
-FORCE_INLINE const float *units_of(const char *half, int head_size) {
-    return (const float *)(half + (size_t)head_size * PAGE_TOKENS * sizeof(int16_t));
-}
-
 FORCE_INLINE const char *short_values_of(const char *page, int head_size) {
-    return (const char *)(units_of(page, head_size) + PAGE_TOKENS);
+    return (const char *)(page_units(page, head_size) + PAGE_TOKENS);
 }
 
 /* Pages [first, first + count) of the block. Prefetches as score_pages does, if `fetch`. */
@@ -48,8 +43,8 @@ FORCE_INLINE void score_short_pages(const char *const *pages, const char *const 
     }
 #pragma GCC unroll 4
     for (int p = 0; p < count; p++) {
-        const float *units = units_of(pages[first + p], head_size);
-        if (fetch) prefetch(false, (const char *)units_of(next[first + p], head_size));
+        const float *units = page_units(pages[first + p], head_size);
+        if (fetch) prefetch(false, (const char *)page_units(next[first + p], head_size));
 #pragma GCC unroll 4
         for (int v = 0; v < PANEL_VECS; v++) {
             const vec unit = vec_load(units + v * LANES);

@@ -33,6 +33,11 @@ enum {
 #define VALUE_LARGEST 8191.0f
 #define LANE_WEIGHT 16375.0f
 
+/* The units [token] of the keys or values of an I16 page, which begin at `half`. */
+static inline float *page_units(const char *half, int head_size) {
+    return (float *)(half + (size_t)head_size * PAGE_TOKENS * sizeof(int16_t));
+}
+
 /*
  * Weights are taken relative to a base: the highest score of the first block, and a later block's when that is higher by more
  * than this. So a base hardly ever changes, which costs a processor more than it seems: it must guess whether one will.

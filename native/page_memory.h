@@ -70,11 +70,6 @@ static inline char *page_memory_at(const struct page_memory *memory, int layer, 
     return memory->memory + index * 2 * page_half_bytes(memory->type, memory->head_size);
 }
 
-/* The units [token] of the keys or values of an I16 page, which begin at `half`. */
-static inline float *page_units(char *half, int head_size) {
-    return (float *)(half + (size_t)head_size * PAGE_TOKENS * sizeof(int16_t));
-}
-
 /* Writes one token's key of one head, head_size floats, into its slot (page * 16 + offset). */
 void page_memory_write_key(const struct page_memory *memory, const struct kernel *kernel, int layer, int slot, int head,
                            const float *source);
