@@ -15,6 +15,10 @@ export interface BannerFacts {
 
 const BACKENDS: Record<EngineInfo['kvBackend'], string> = { pages: 'KV pages', cells: "llama.cpp's own KV cells" };
 
+function describeThreads({ threads, lanes }: EngineInfo): string {
+  return `${threads} threads${lanes === 1 ? '' : `, in ${lanes} lanes where a step is large`}`;
+}
+
 /** What `quire serve` prints when it can take requests: what runs, with which sizes, and a request to paste. */
 export function banner({ version, url, modelName, info, needsApiKey, faults }: BannerFacts): string {
   const count = (value: number) => value.toLocaleString('en-US');
@@ -29,7 +33,7 @@ export function banner({ version, url, modelName, info, needsApiKey, faults }: B
     ],
     ['backend', `${BACKENDS[info.kvBackend]}: ${info.kvBackendReason}`],
     ['batch', `up to ${info.maxNumSeqs} sequences and ${count(info.maxNumBatchedTokens)} tokens a step`],
-    ['kernel', `attention ${info.kernel}, llama.cpp ${info.cpuBackend}, ${info.threads} threads`],
+    ['kernel', `attention ${info.kernel}, llama.cpp ${info.cpuBackend}, ${describeThreads(info)}`],
     [
       'answers',
       `${info.batchInvariant ? 'bit-identical alone and in a crowd' : 'may differ in a crowd'}: ` +

@@ -54,6 +54,9 @@ describe('the start-up banner', () => {
     const onCells = banner({ ...facts, info: { ...facts.info, kvBackend: 'cells', kvBackendReason: 'no compiler' } });
     expect(onCells).toContain("llama.cpp's own KV cells: no compiler");
     expect(text).toContain('bit-identical alone and in a crowd: Q8_0 rows');
+    expect(text).toContain('2 threads\n');
+    const inLanes = banner({ ...facts, info: { ...facts.info, lanes: 2 } });
+    expect(inLanes).toContain('2 threads, in 2 lanes where a step is large\n');
     expect(banner({ ...facts, info: { ...facts.info, batchInvariant: false } })).toContain('may differ in a crowd');
   });
 
