@@ -1,20 +1,21 @@
-import { PAGE_TOKENS, PagedAttention } from '../../src/attention/index.js';
+import { PAGE_TOKENS, PagedAttention, type StepAttention } from '../../src/attention/index.js';
 import { Engine } from '../../src/engine/engine.js';
 import { Executor } from '../../src/engine/executor.js';
+import { type Lanes, laneCount, openLanes } from '../../src/engine/lanes.js';
 import { MAX_SEQUENCES } from '../../src/engine/protocol.js';
-import { hasTiledMatmuls } from '../../src/engine/row-padding.js';
+import { hasTiledMatmuls, ROW_TILE } from '../../src/engine/row-padding.js';
 import { MAX_ROW_PADDING } from '../../src/engine/step-batch.js';
 import { TokenMasks } from '../../src/grammar/index.js';
-import { LlamaBatch, type LlamaContext } from '../../src/llama/index.js';
+import { decodeTogether, LlamaBatch, type LlamaContext } from '../../src/llama/index.js';
 import { parseServingOptions } from '../../src/serving/options.js';
 import type { Rig } from './rig.js';
 
-/** What one step gave to the kernel and to llama.cpp, in memory of its own. */
-export interface RecordedStep {
+/** What one step gave to the kernel and to llama.cpp, in memory of its own: of one context, or of that of each lane. */
+export type RecordedStep = readonly RecordedPart[];
+
+export interface RecordedPart extends Announced {
+  seat: Seat;
   batch: LlamaBatch;
-  slots: Int32Array;
-  tableOffsets: Int32Array;
-  tables: Int32Array;
 }
 
 /** When one step reached which point, on the clock of `performance.now()`. */
@@ -41,17 +42,20 @@ export interface ObservedEngine {
   dispose(): void;
 }
 
-/** Its parts and their sizes are those of `quire serve`, but for the ones given here, and but for lanes. */
+/** Its parts and their sizes are those of `quire serve`, but for the ones given here. */
 export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; tokens: number }): ObservedEngine {
   const defaults = parseServingOptions({});
   const { blockSize, maxNumBatchedTokens } = defaults;
   const numBlocks = Math.ceil(options.tokens / blockSize);
-  const scratchPage = numBlocks * (blockSize / PAGE_TOKENS);
-  const attention = new ObservedAttention(rig.pageMemory((scratchPage + 1) * PAGE_TOKENS));
+  const poolPages = numBlocks * (blockSize / PAGE_TOKENS);
+  const scratchPages = Array.from({ length: 1 + laneCount(rig.threads) }, (_, i) => poolPages + i);
+  const [scratchPage, ...laneScratchPages] = scratchPages;
+  const attention = new PagedAttention(rig.pageMemory((poolPages + scratchPages.length) * PAGE_TOKENS));
   // A server takes memory ahead of its use as well.
-  for (let page = 0; page < scratchPage; page++) attention.copyPage(scratchPage, page);
+  for (let page = 0; page < poolPages; page++) attention.copyPage(scratchPage!, page);
+  const batchSize = maxNumBatchedTokens + MAX_ROW_PADDING;
   const context = rig.model.createContext({
-    batchSize: maxNumBatchedTokens + MAX_ROW_PADDING,
+    batchSize,
     maxSequences: MAX_SEQUENCES + 1,
     maxOutputs: options.maxNumSeqs + MAX_ROW_PADDING,
     threads: rig.threads,
@@ -59,31 +63,44 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
     evalCallback: attention.evalCallback,
     evalCallbackData: attention.evalCallbackData,
   });
+  const lanes = openLanes({
+    ...{ llama: rig.llama, model: rig.model, threads: rig.threads, attention, batchSize },
+    maxSequences: options.maxNumSeqs,
+    scratchPages: laneScratchPages,
+  });
 
   const marks: StepMarks = { run: 0, decode: 0, decoded: 0, sample: 0 };
   let recorded: RecordedStep[] | undefined;
   let recordMs = 0;
+  const observe = <T>(decode: () => T, parts: () => RecordedStep): T => {
+    if (recorded) {
+      const began = performance.now();
+      recorded.push(parts());
+      recordMs += performance.now() - began;
+    }
+    marks.decode = performance.now();
+    const result = decode();
+    marks.decoded = performance.now();
+    return result;
+  };
+  const seat = new Seat(context, attention);
   const observedContext: LlamaContext = {
     ...context,
-    decode(batch) {
-      if (recorded) {
-        const began = performance.now();
-        recorded.push({ batch: copyOf(batch), ...attention.announced(batch.length) });
-        recordMs += performance.now() - began;
-      }
-      marks.decode = performance.now();
-      context.decode(batch);
-      marks.decoded = performance.now();
-    },
+    decode: (batch) =>
+      observe(
+        () => context.decode(batch),
+        () => [seat.record(batch)],
+      ),
   };
   const fillsTiles = hasTiledMatmuls(rig.model.ftypeName);
   const executor = new Executor({
     context: observedContext,
     attention,
     blockSize,
-    scratchPage,
+    scratchPage: scratchPage!,
     rowPadding: 1,
     fillsTiles,
+    lanes: lanes && observedLanes(lanes, observe),
   });
   const engine = new Engine({
     executor: {
@@ -105,6 +122,7 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
     blockSize,
     maxNumSeqs: options.maxNumSeqs,
     maxNumBatchedTokens,
+    rowTile: fillsTiles ? ROW_TILE * (lanes?.lanes.length ?? 1) : 1,
     maxModelLen: rig.model.trainContextLength,
     targetItlMs: defaults.targetItl,
     policy: defaults.policy,
@@ -125,37 +143,89 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
       recorded = undefined;
       return { steps, recordMs };
     },
-    replay({ batch, slots, tableOffsets, tables }) {
-      attention.beginStep(batch.length, batch.positions, slots, tableOffsets, tables);
-      context.decode(batch);
-      context.clearMemory();
+    replay(step) {
+      for (const part of step) part.seat.announce(part);
+      if (step.length === 1) seat.context.decode(step[0]!.batch);
+      else {
+        const decodes = step.map((part) => part.seat.context.prepare(part.batch));
+        decodeTogether(decodes, (llamaDecode, calls) => lanes!.attention.compute(llamaDecode, calls));
+      }
+      for (const part of step) part.seat.context.clearMemory();
     },
     dispose() {
+      lanes?.dispose();
       context.dispose();
       attention.dispose();
     },
   };
 }
 
-/** Remembers what it was last told of. */
-class ObservedAttention extends PagedAttention {
-  private last: { slots: Int32Array; tableOffsets: Int32Array; tables: Int32Array } | undefined;
+/** Lanes whose decodes are observed, all at once. */
+function observedLanes(lanes: Lanes, observe: <T>(decode: () => T, parts: () => RecordedStep) => T): Lanes {
+  const batches: (() => RecordedPart)[] = [];
+  return {
+    ...lanes,
+    lanes: lanes.lanes.map((lane) => {
+      const seat = new Seat(lane.context, lane.attention);
+      return {
+        ...lane,
+        context: {
+          ...lane.context,
+          prepare(batch) {
+            batches.push(() => seat.record(batch));
+            return lane.context.prepare(batch);
+          },
+        },
+      };
+    }),
+    attention: {
+      compute(llamaDecode, decodes) {
+        const parts = batches.splice(0);
+        return observe(
+          () => lanes.attention.compute(llamaDecode, decodes),
+          () => parts.map((part) => part()),
+        );
+      },
+    },
+  };
+}
 
-  override beginStep(
-    rows: number,
-    positions: Int32Array,
-    slots: Int32Array,
-    tableOffsets: Int32Array,
-    tables: Int32Array,
-  ): void {
-    super.beginStep(rows, positions, slots, tableOffsets, tables);
-    this.last = { slots, tableOffsets, tables };
+/** What attention is told of a step's rows. */
+interface Announced {
+  slots: Int32Array;
+  tableOffsets: Int32Array;
+  tables: Int32Array;
+}
+
+/** A context and its attention, which is watched for what it is told. */
+class Seat {
+  readonly context: LlamaContext;
+  private readonly attention: StepAttention;
+  private last: Announced | undefined;
+
+  constructor(context: LlamaContext, attention: StepAttention) {
+    this.context = context;
+    this.attention = attention;
+    const beginStep = attention.beginStep.bind(attention);
+    attention.beginStep = (rows, positions, slots, tableOffsets, tables) => {
+      beginStep(rows, positions, slots, tableOffsets, tables);
+      this.last = { slots, tableOffsets, tables };
+    };
   }
 
-  /** Copies of the arrays of the step that was begun last. */
-  announced(rows: number): Omit<RecordedStep, 'batch'> {
+  /** Copies of what the step is made of that was announced last, and is about to be computed. */
+  record(batch: LlamaBatch): RecordedPart {
     const { slots, tableOffsets, tables } = this.last!;
-    return { slots: slots.slice(0, rows), tableOffsets: tableOffsets.slice(0, rows), tables: tables.slice() };
+    const rows = batch.length;
+    return {
+      ...{ seat: this, batch: copyOf(batch) },
+      ...{ slots: slots.slice(0, rows), tableOffsets: tableOffsets.slice(0, rows), tables: tables.slice() },
+    };
+  }
+
+  announce({ batch, slots, tableOffsets, tables }: RecordedPart): void {
+    this.attention.beginStep(batch.length, batch.positions, slots, tableOffsets, tables);
+    this.attention.expectOutputs(batch.wantsLogits);
   }
 }
 

@@ -8,7 +8,7 @@ import { inOrderOfBlocks, MAX_ROW_PADDING } from './step-batch.js';
 /** Contexts that compute large steps side by side, each a part of the rows on threads of its own. */
 export interface Lanes {
   readonly lanes: readonly Lane[];
-  readonly attention: AttentionLanes;
+  readonly attention: Pick<AttentionLanes, 'compute'>;
   /** Most sequences of a lane, padding aside. */
   readonly maxSequences: number;
   /** Rows that a lane must have to be worth it. */

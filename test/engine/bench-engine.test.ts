@@ -14,15 +14,22 @@ beforeAll(async () => {
 });
 afterAll(() => rig.dispose());
 
-describe('an observed engine', () => {
-  /** Tokens of four requests, with every step replayed after it or not. */
-  function answers(replays: boolean): number[][] {
-    const observed = openObservedEngine(rig, { maxNumSeqs: 2, tokens: 1_024 });
+describe.each([1, 2])('an observed engine of %i threads', (threads) => {
+  let own: Rig;
+  beforeAll(async () => {
+    own = await openRig(await randomModelPath({ type: 'Q8_0' }), threads);
+  });
+  afterAll(() => own.dispose());
+
+  /** Tokens of four requests, with every step replayed after it or not, and in how many parts steps were computed. */
+  function answers(replays: boolean): { tokens: number[][]; parts: Set<number> } {
+    const observed = openObservedEngine(own, { maxNumSeqs: 2, tokens: 1_024 });
+    const parts = new Set<number>();
     try {
       const { engine } = observed;
       const recorder = createRecorder();
       for (let i = 0; i < 4; i++) {
-        const prompt = pseudoRandomTokens(20 + 30 * i, i, rig.model.vocab.size);
+        const prompt = pseudoRandomTokens(20 + 30 * i, i, own.model.vocab.size);
         engine.add(engineRequest(`${i}`, prompt, { sampling: { maxTokens: 12 } }));
       }
       for (let steps = 1; engine.hasWork(); ) {
@@ -31,20 +38,22 @@ describe('an observed engine', () => {
         recorder.record(engine.takeEvents());
         const recorded = observed.takeRecord().steps;
         expect(recorded).toHaveLength(1);
+        parts.add(recorded[0]!.length);
         if (replays) for (const step of recorded) observed.replay(step);
         const { run, decode, decoded, sample } = observed.marks;
         expect([run, decode, decoded, sample]).toEqual([run, decode, decoded, sample].toSorted((a, b) => a - b));
         expect(engine.stats().steps).toBe(steps++);
       }
-      return [...recorder.transcripts.values()].map(({ tokens }) => tokens);
+      return { tokens: [...recorder.transcripts.values()].map(({ tokens }) => tokens), parts };
     } finally {
       observed.dispose();
     }
   }
 
-  test('answers the same when its steps are replayed behind its back', () => {
+  test('answers the same when its steps are replayed behind its back, large ones in lanes', () => {
     const undisturbed = answers(false);
-    expect(undisturbed.map((tokens) => tokens.length)).toEqual([12, 12, 12, 12]);
+    expect(undisturbed.tokens.map((tokens) => tokens.length)).toEqual([12, 12, 12, 12]);
+    expect(undisturbed.parts).toEqual(new Set([1, threads]));
     expect(answers(true)).toEqual(undisturbed);
   });
 });

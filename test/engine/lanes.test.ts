@@ -156,7 +156,7 @@ describe('a step in lanes', () => {
       batch.length = 1;
       const prepared = lanes.map(({ context }) => context.prepare(batch));
       expect(() => decodeTogether(prepared, () => 1)).toThrow(/KV cache|room|slot/i);
-      attention.dispose();
+      setup.lanes!.dispose();
       expect(() => attention.compute(0n, [])).toThrow(/disposed/);
     } finally {
       setup.dispose();
