@@ -3,7 +3,7 @@ import { Engine } from '../../src/engine/engine.js';
 import { Executor } from '../../src/engine/executor.js';
 import { type Lanes, laneCount, openLanes } from '../../src/engine/lanes.js';
 import { MAX_SEQUENCES } from '../../src/engine/protocol.js';
-import { hasTiledMatmuls, ROW_TILE } from '../../src/engine/row-padding.js';
+import { hasTiledMatmuls, rowTileFor } from '../../src/engine/row-padding.js';
 import { MAX_ROW_PADDING } from '../../src/engine/step-batch.js';
 import { TokenMasks } from '../../src/grammar/index.js';
 import { decodeTogether, LlamaBatch, type LlamaContext } from '../../src/llama/index.js';
@@ -14,7 +14,7 @@ import type { Rig } from './rig.js';
 export type RecordedStep = readonly RecordedPart[];
 
 export interface RecordedPart extends Announced {
-  seat: Seat;
+  watched: WatchedContext;
   batch: LlamaBatch;
 }
 
@@ -83,13 +83,13 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
     marks.decoded = performance.now();
     return result;
   };
-  const seat = new Seat(context, attention);
+  const watched = new WatchedContext(context, attention);
   const observedContext: LlamaContext = {
     ...context,
     decode: (batch) =>
       observe(
         () => context.decode(batch),
-        () => [seat.record(batch)],
+        () => [watched.record(batch)],
       ),
   };
   const fillsTiles = hasTiledMatmuls(rig.model.ftypeName);
@@ -122,7 +122,7 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
     blockSize,
     maxNumSeqs: options.maxNumSeqs,
     maxNumBatchedTokens,
-    rowTile: fillsTiles ? ROW_TILE * (lanes?.lanes.length ?? 1) : 1,
+    rowTile: rowTileFor(rig.model.ftypeName, lanes?.lanes.length ?? 1),
     maxModelLen: rig.model.trainContextLength,
     targetItlMs: defaults.targetItl,
     policy: defaults.policy,
@@ -144,13 +144,13 @@ export function openObservedEngine(rig: Rig, options: { maxNumSeqs: number; toke
       return { steps, recordMs };
     },
     replay(step) {
-      for (const part of step) part.seat.announce(part);
-      if (step.length === 1) seat.context.decode(step[0]!.batch);
+      for (const part of step) part.watched.announce(part);
+      if (step.length === 1) watched.context.decode(step[0]!.batch);
       else {
-        const decodes = step.map((part) => part.seat.context.prepare(part.batch));
+        const decodes = step.map((part) => part.watched.context.prepare(part.batch));
         decodeTogether(decodes, (llamaDecode, calls) => lanes!.attention.compute(llamaDecode, calls));
       }
-      for (const part of step) part.seat.context.clearMemory();
+      for (const part of step) part.watched.context.clearMemory();
     },
     dispose() {
       lanes?.dispose();
@@ -166,13 +166,13 @@ function observedLanes(lanes: Lanes, observe: <T>(decode: () => T, parts: () => 
   return {
     ...lanes,
     lanes: lanes.lanes.map((lane) => {
-      const seat = new Seat(lane.context, lane.attention);
+      const watched = new WatchedContext(lane.context, lane.attention);
       return {
         ...lane,
         context: {
           ...lane.context,
           prepare(batch) {
-            batches.push(() => seat.record(batch));
+            batches.push(() => watched.record(batch));
             return lane.context.prepare(batch);
           },
         },
@@ -198,7 +198,7 @@ interface Announced {
 }
 
 /** A context and its attention, which is watched for what it is told. */
-class Seat {
+class WatchedContext {
   readonly context: LlamaContext;
   private readonly attention: StepAttention;
   private last: Announced | undefined;
@@ -218,7 +218,7 @@ class Seat {
     const { slots, tableOffsets, tables } = this.last!;
     const rows = batch.length;
     return {
-      ...{ seat: this, batch: copyOf(batch) },
+      ...{ watched: this, batch: copyOf(batch) },
       ...{ slots: slots.slice(0, rows), tableOffsets: tableOffsets.slice(0, rows), tables: tables.slice() },
     };
   }

@@ -16,7 +16,7 @@ import type { KVBackendParts, OpenKVBackend } from './kv-backend.js';
 import { type Lanes, laneCount, openLanes } from './lanes.js';
 import { pageShapeFor } from './page-support.js';
 import { MAX_SEQUENCES, type SelfTestVerdict } from './protocol.js';
-import { hasTiledMatmuls, leastRowPadding, ROW_TILE } from './row-padding.js';
+import { hasTiledMatmuls, leastRowPadding, rowTileFor } from './row-padding.js';
 import { SELF_TEST_TOKENS, selfTest } from './self-test.js';
 import { chooseSizes, type EngineSizes } from './sizes.js';
 import { MAX_ROW_PADDING } from './step-batch.js';
@@ -57,7 +57,7 @@ export async function openPages(parts: KVBackendParts): Promise<OpenKVBackend> {
   });
   const { level } = runtime.attention;
   const info = { kvBackend: 'pages' as const, kvCacheDtype: shape.type, kernel: level, ...verdict };
-  const rowTile = hasTiledMatmuls(parts.model.ftypeName) ? ROW_TILE * verdict.lanes : 1;
+  const rowTile = rowTileFor(parts.model.ftypeName, verdict.lanes);
   return { executor, sizes, rowTile, sharesPrefixes: true, kept, info };
 }
 

@@ -11,6 +11,11 @@ export function hasTiledMatmuls(ftypeName: string): boolean {
   return TILED_TYPES.includes(ftypeName);
 }
 
+/** Rows whose multiples make whole large tiles in each of so many lanes; 1 where weights have no tiles. */
+export function rowTileFor(ftypeName: string, lanes: number): number {
+  return hasTiledMatmuls(ftypeName) ? ROW_TILE * lanes : 1;
+}
+
 /**
  * The least padding under which matmuls with these weights are known to give a row the same bits whatever is with it, 1
  * where nothing speaks against none. The self-test alone could miss it: sums differ in their last bits, and that
